@@ -1,0 +1,64 @@
+// Layers: parameters with a function. Names and shapes equal those of diffusers' checkpoints, but for
+// convolution weights, which lie as [out, kh, kw, in] here (io/ permutes them at the file's door).
+//   nn::Linear f(p / "to_out" / 0, 320, 320);      Tensor y = f(x);
+#pragma once
+#include "sspo/nn/params.hpp"
+#include "sspo/ops/all.hpp"
+
+namespace sspo::nn {
+
+struct Linear {
+  Param weight;               // [out, in]
+  std::optional<Param> bias;  // [out]
+  struct Options { bool bias = true; };
+  Linear(const Scope& p, Index in, Index out, Options o) : weight(p.param("weight", {out, in}, init::fan_in(in))) {
+    if (o.bias) bias = p.param("bias", {out}, init::fan_in(in));
+  }
+  Linear(const Scope& p, Index in, Index out) : Linear(p, in, out, Options{}) {}
+  Tensor operator()(const Tensor& x, Activation activation = Activation::none) const {
+    return linear(x, weight, bias ? Tensor(*bias) : Tensor{}, activation);
+  }
+};
+
+struct Conv2d {
+  struct Options {
+    Index kernel = 3;
+    std::array<Index, 2> stride = {1, 1};
+    std::array<Index, 4> padding = {0, 0, 0, 0};
+    Index groups = 1;
+    bool bias = true;
+  };
+  Param weight;               // [out, kernel, kernel, in / groups]
+  std::optional<Param> bias;  // [out]
+  Conv2dAttrs attrs;
+  Conv2d(const Scope& p, Index in, Index out, Options o)
+      : weight(p.param("weight", {out, o.kernel, o.kernel, in / o.groups}, init::fan_in(in / o.groups * o.kernel * o.kernel))),
+        attrs{.stride = o.stride, .padding = o.padding, .groups = o.groups} {
+    if (o.bias) bias = p.param("bias", {out}, init::fan_in(in / o.groups * o.kernel * o.kernel));
+  }
+  Tensor operator()(const Tensor& x) const { return conv2d(x, weight, bias ? Tensor(*bias) : Tensor{}, attrs); }
+};
+
+struct GroupNorm {
+  Param weight, bias;  // [channels]
+  GroupNormAttrs attrs;
+  GroupNorm(const Scope& p, Index channels, GroupNormAttrs a)
+      : weight(p.param("weight", {channels}, init::constant(1))), bias(p.param("bias", {channels}, init::constant(0))), attrs(a) {}
+  Tensor operator()(const Tensor& x) const { return group_norm(x, weight, bias, attrs); }
+};
+
+struct LayerNorm {
+  Param weight, bias;  // [channels]
+  LayerNormAttrs attrs;
+  LayerNorm(const Scope& p, Index channels, LayerNormAttrs a = {})
+      : weight(p.param("weight", {channels}, init::constant(1))), bias(p.param("bias", {channels}, init::constant(0))), attrs(a) {}
+  Tensor operator()(const Tensor& x) const { return layer_norm(x, weight, bias, attrs); }
+};
+
+struct Embedding {
+  Param weight;  // [count, dim]
+  Embedding(const Scope& p, Index count, Index dim) : weight(p.param("weight", {count, dim}, init::normal(1))) {}
+  Tensor operator()(const Tensor& ids) const { return embedding(weight, ids); }
+};
+
+}  // namespace sspo::nn

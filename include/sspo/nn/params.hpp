@@ -1,0 +1,104 @@
+// Params and Scope: the numbers of a model, by name. A model is a plain struct of parameters and
+// functions; its numbers live here, and only they ever change in place.
+//   Params params(cpu, Rng{42});                       // a generator: asked-for parameters are created
+//   Linear to_q(params / "mid" / "to_q", 320, 320);    // "mid.to_q.weight", "mid.to_q.bias"
+#pragma once
+#include <cmath>
+#include <functional>
+#include <optional>
+#include <unordered_map>
+
+#include "sspo/base/rng.hpp"
+#include "sspo/grad/backward.hpp"
+#include "sspo/ops/create.hpp"
+
+namespace sspo {
+
+// A named tensor that an optimizer may change. Cheap to copy; converts to the Tensor that ops take,
+// tracked unless frozen.
+class Param {
+ public:
+  const std::string& name() const { return state_->name; }
+  const Shape& shape() const { return state_->value.shape(); }
+  bool trainable() const { return state_->trainable; }
+  void set_trainable(bool yes) { state_->trainable = yes; }
+  Tensor value() const;                     // without its node: numbers alone
+  operator Tensor() const;                  // NOLINT: tracked if trainable
+  const Tensor* gradient(const Gradients& g) const { return g.find(state_->leaf.get()); }
+  // New numbers, in place. A graph that saved the old ones refuses to be differentiated afterwards.
+  void assign(const Tensor& value, Site at = Site::current());
+  void changed();                           // for those who wrote through value(): optimizers
+
+ private:
+  friend class Params;
+  struct State {
+    std::string name;
+    Tensor value;
+    std::shared_ptr<const Node> leaf;
+    bool trainable = true, used = false;
+  };
+  explicit Param(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  std::shared_ptr<State> state_;
+};
+
+class Scope;
+
+class Params {
+ public:
+  // Given an Rng, parameters that a model asks for and that are not there are created from it; without
+  // one, they must have been added (or loaded) before.
+  explicit Params(Device device = Device::cpu(), std::optional<Rng> fresh = {}) : device_(std::move(device)), fresh_(fresh) {}
+
+  Param add(const std::string& name, const Tensor& value, Site at = Site::current());  // throws if the name is taken
+  // What a layer asks for. Throws Error: missing (with the nearest names), or of another shape.
+  using Init = std::function<Tensor(const Rng&, const Shape&, const Device&)>;
+  Param get(const std::string& name, const Shape& shape, const Init& init, Site at = Site::current());
+  Param operator[](const std::string& name) const;
+  bool contains(const std::string& name) const { return index_.count(name) != 0; }
+  Scope operator/(const std::string& name);
+  operator Scope();  // NOLINT: the root
+
+  const Device& device() const { return device_; }
+  std::size_t size() const { return all_.size(); }
+  Index numel() const;
+  auto begin() const { return all_.begin(); }
+  auto end() const { return all_.end(); }
+
+  Params snapshot() const;                         // a deep copy
+  Params& frozen();                                // no gradient for any; returns itself
+  void freeze(const std::string& prefix);          // every parameter whose name starts so
+  void require_all_used(Site at = Site::current()) const;  // throws Error listing what no layer asked for
+
+ private:
+  std::string nearest(const std::string& name) const;
+  Device device_;
+  std::optional<Rng> fresh_;
+  std::vector<Param> all_;
+  std::unordered_map<std::string, std::size_t> index_;
+};
+
+// A path into Params: `/` extends it, param() asks for a leaf.
+class Scope {
+ public:
+  Scope(Params& params, std::string path) : params_(&params), path_(std::move(path)) {}
+  Scope operator/(const std::string& name) const { return {*params_, path_.empty() ? name : path_ + "." + name}; }
+  Scope operator/(Index i) const { return *this / std::to_string(i); }
+  Param param(const std::string& name, const Shape& shape, const Params::Init& init) const {
+    return params_->get(path_.empty() ? name : path_ + "." + name, shape, init);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  Params* params_;
+  std::string path_;
+};
+
+namespace init {
+Params::Init constant(double value);
+Params::Init uniform(double bound);  // U(-bound, bound)
+// U(-1/√fan_in, 1/√fan_in): PyTorch's default for the weights and biases of linear and conv layers.
+inline Params::Init fan_in(Index n) { return uniform(1.0 / std::sqrt(double(std::max<Index>(n, 1)))); }
+Params::Init normal(double std);
+}  // namespace init
+
+}  // namespace sspo

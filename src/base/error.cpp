@@ -1,0 +1,25 @@
+#include "sspo/base/error.hpp"
+
+#include <string_view>
+
+namespace sspo {
+namespace {
+
+std::string_view file_name(std::string_view path) { return path.substr(path.find_last_of('/') + 1); }
+
+}  // namespace
+
+Error::Error(ErrorInfo info, Site at) : info_(std::move(info)), at_(at) {
+  text_ = info_.op.empty() ? info_.what : info_.op + ": " + info_.what;
+  const auto line = [this](const char* label, const std::string& value) {
+    if (!value.empty()) text_ += std::string("\n  ") + label + value;
+  };
+  line("expected  ", info_.expected);
+  line("got       ", info_.got);
+  if (at_.line) line("at        ", std::string(file_name(at_.file)) + ":" + std::to_string(at_.line));
+  line("hint      ", info_.hint);
+}
+
+void fail(ErrorInfo info, Site at) { throw Error(std::move(info), at); }
+
+}  // namespace sspo

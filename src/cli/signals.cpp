@@ -1,0 +1,32 @@
+#include "cli/signals.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <initializer_list>
+
+namespace sspo::cli {
+namespace {
+
+volatile sig_atomic_t received = 0;
+
+void on_signal(int signal) {
+  if (received) _exit(128 + signal);
+  received = signal;
+}
+
+}  // namespace
+
+void catch_signals() {
+  struct sigaction action = {};
+  action.sa_handler = on_signal;
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);
+  action.sa_handler = SIG_IGN;
+  sigaction(SIGPIPE, &action, nullptr);
+}
+
+void stop_if_interrupted() {
+  if (received) throw Interrupted{received};
+}
+
+}  // namespace sspo::cli

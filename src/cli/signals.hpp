@@ -1,0 +1,12 @@
+// Ctrl-C and its kin: the work stops at its next step, the program exits with 128 + signal. A second
+// one exits at once.
+#pragma once
+
+namespace sspo::cli {
+
+struct Interrupted { int signal; };  // thrown
+
+void catch_signals();        // SIGINT, SIGTERM, SIGHUP; and SIGPIPE becomes a write error
+void stop_if_interrupted();  // throws Interrupted
+
+}  // namespace sspo::cli

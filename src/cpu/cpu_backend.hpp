@@ -1,0 +1,10 @@
+// The CPU as a Backend: views in, kernels of the chosen instruction set.
+#pragma once
+#include "backend.hpp"
+#include "cpu/context.hpp"
+
+namespace sspo::cpu {
+
+std::shared_ptr<DeviceState> make_device(const CpuOptions& options);
+
+}  // namespace sspo::cpu

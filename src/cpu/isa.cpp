@@ -1,0 +1,57 @@
+#include "cpu/isa.hpp"
+
+#include <cstdlib>
+#include <string>
+
+#include "sspo/base/error.hpp"
+
+namespace sspo::cpu {
+namespace {
+
+constexpr std::string_view names[] = {"baseline", "avx2", "avx512", "avx512_bf16"};
+
+}  // namespace
+
+bool isa_supported(Isa isa) {
+#if defined(SSPO_X86)
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  switch (isa) {
+    case Isa::baseline: return true;
+    case Isa::avx2: return avx2;
+    case Isa::avx512: return avx512;
+    case Isa::avx512_bf16: return avx512 && __builtin_cpu_supports("avx512bf16");
+  }
+  return false;
+#else
+  return isa == Isa::baseline;
+#endif
+}
+
+Isa detect_isa() {
+  for (int i = 3; i > 0; --i)
+    if (isa_supported(Isa(i))) return Isa(i);
+  return Isa::baseline;
+}
+
+std::string_view isa_name(Isa isa) { return names[int(isa)]; }
+
+Isa parse_isa(std::string_view name) {
+  for (int i = 0; i < 4; ++i)
+    if (names[i] == name) {
+      if (isa_supported(Isa(i))) return Isa(i);
+      fail({.op = "isa", .what = "this machine does not run the instruction set",
+            .expected = "one up to " + std::string(isa_name(detect_isa())), .got = std::string(name)});
+    }
+  fail({.op = "isa", .what = "unknown instruction set", .expected = "baseline, avx2, avx512 or avx512_bf16",
+        .got = std::string(name), .hint = "unset SSPO_ISA to take the best one of this machine"});
+}
+
+Isa default_isa() {
+  const char* forced = std::getenv("SSPO_ISA");
+  return forced && *forced ? parse_isa(forced) : detect_isa();
+}
+
+}  // namespace sspo::cpu

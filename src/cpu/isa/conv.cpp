@@ -1,0 +1,279 @@
+#include "cpu/conv.hpp"
+
+#include "cpu/isa/gemm_engine.hpp"
+
+namespace sspo::cpu::SSPO_ISA {
+
+namespace {
+
+// The taps along one axis that meet an output position q: tap first + i step of the weight, at input position
+// q scale + offset + i offset_step, for i < count.
+struct Taps {
+  Index count, first, step;
+  Index scale, offset, offset_step;
+  Index at(Index q, Index i) const { return q * scale + offset + i * offset_step; }
+};
+
+Taps forward_taps(Index kernel, Index stride, Index pad, Index dilation) {
+  return {kernel, 0, 1, stride, -pad, dilation};
+}
+
+// The data gradient: x's position p = r + q stride met y's position o through tap u if p + pad = o stride + u
+// dilation. For each residue r those u are equally far apart, and o moves by 1 when q does.
+Taps backward_taps(Index kernel, Index stride, Index pad, Index dilation, Index r) {
+  Index step = 1, first = 0;
+  while (step * dilation % stride != 0) ++step;
+  while (first < step && (r + pad - first * dilation) % stride != 0) ++first;
+  if (first == step || first >= kernel) return {0, 0, 1, 1, 0, 0};
+  return {(kernel - first + step - 1) / step, first, step, 1, (r + pad - first * dilation) / stride,
+          -dilation * step / stride};
+}
+
+// What the taps see of an image [batch, h, w, pixel]: one line for each output position of the grid
+// [batch, grid_h, grid_w], taps x channels long, zero outside the image.
+template <class T>
+struct ConvPatches {
+  const T* data;
+  Index h, w, pixel, channels;
+  Index grid_h, grid_w;
+  Taps down, across;
+
+  struct Position {
+    Index b, y, x;
+  };
+  Position position(Index i) const { return {i / grid_w / grid_h, i / grid_w % grid_h, i % grid_w}; }
+  Position next(Position p) const {
+    if (++p.x == grid_w) {
+      p.x = 0;
+      if (++p.y == grid_h) p.y = 0, ++p.b;
+    }
+    return p;
+  }
+  // The channels tap t sees from p, or null outside the image.
+  const T* seen(Position p, Index t) const {
+    const Index y = down.at(p.y, t / across.count), x = across.at(p.x, t % across.count);
+    return y >= 0 && y < h && x >= 0 && x < w ? data + ((p.b * h + y) * w + x) * pixel : nullptr;
+  }
+
+  const ConvPatches& item(Index) const { return *this; }
+  template <class P>
+  const typename P::Word* in_place(Index) const { return nullptr; }
+  Index words_apart(int) const { return 0; }
+
+  // As A: lines are positions, k = (tap, channel).
+  template <class P>
+  void pack_rows(Index i0, Index lines, Index k0, Index nk, typename P::Word* to, Index ld) const {
+    Position p = position(i0);
+    for (Index i = 0; i < lines; ++i, p = next(p), to += ld) {
+      Index t = k0 / channels, c = k0 % channels;
+      for (Index k = 0; k < nk; ++t, c = 0) {
+        const Index n = min(channels - c, nk - k);
+        const T* const from = seen(p, t);
+        put<P>(from ? from + c : nullptr, n, to, k);
+        k += n;
+      }
+      if (P::depth == 2 && nk % 2) put<P>(nullptr, 1, to, nk);
+    }
+  }
+
+  // As B of the weight gradient: columns are (tap, channel), k = position.
+  template <class P>
+  void pack_panels(Index j0, Index n, Index k0, Index nk, typename P::Word* to) const {
+    const Index words = P::words(nk);
+    clear_last_panel<P>(n, words, to);
+    Index t = j0 / channels, c = j0 % channels;
+    for (Index j = 0; j < n; ++t, c = 0) {
+      const Index count = min(channels - c, n - j);
+      Position p = position(k0);
+      const auto take = [&](Index k) -> const T* {
+        if (k >= nk) return nullptr;
+        const T* const from = seen(p, t);
+        p = next(p);
+        return from ? from + c : nullptr;
+      };
+      for (Index kw = 0; kw < words; ++kw) {
+        const T* const lo = take(kw * P::depth);
+        const T* const hi = P::depth == 2 ? take(kw * 2 + 1) : nullptr;
+        copy_across_panels<P>(lo, hi, j, count, to + kw * P::NR, words * P::NR);
+      }
+      j += count;
+    }
+  }
+
+ private:
+  // n elements (null: zeros) to elements k, k + 1, ... of a row of words.
+  template <class P>
+  static void put(const T* from, Index n, typename P::Word* row, Index k) {
+    if constexpr (P::depth == 1) {
+      if (from) Along<P>::copy(from, n, row + k);
+      else Across<P>::copy(nullptr, nullptr, n, row + k);
+    } else {  // pairs along k lie as the elements do
+      char* const at = reinterpret_cast<char*>(row) + std::size_t(k) * sizeof(T);
+      if (from) __builtin_memcpy(at, from, std::size_t(n) * sizeof(T));
+      else __builtin_memset(at, 0, std::size_t(n) * sizeof(T));
+    }
+  }
+};
+
+// The weight as B of the data gradient: k = (tap, output channel), columns are input channels.
+template <class T>
+struct ConvWeights {
+  const T* data;
+  Index filter, in, out, kw;  // elements of one filter, channels of one group, taps along a row
+  Taps down, across;
+
+  const ConvWeights& item(Index) const { return *this; }
+  template <class P>
+  void pack_panels(Index j0, Index n, Index k0, Index nk, typename P::Word* to) const {
+    const auto row = [&](Index k) {
+      const Index t = (k0 + k) / out, o = (k0 + k) % out;
+      const Index u = down.first + t / across.count * down.step, v = across.first + t % across.count * across.step;
+      return data + o * filter + (u * kw + v) * in + j0;
+    };
+    pack_panels_by_rows<P>(row, n, nk, to);
+  }
+};
+
+// Every stride-th pixel of an image, as rows of C.
+template <class T>
+struct ConvPixels {
+  T* data;  // of the first pixel
+  Index grid_h, grid_w, image, down, across;  // elements from one image, row of the grid, column to the next
+  ConvPixels item(Index) const { return *this; }
+  T* row(Index i) const {
+    const Index x = i % grid_w, y = i / grid_w % grid_h, b = i / grid_w / grid_h;
+    return data + b * image + y * down + x * across;
+  }
+};
+
+template <class T>
+void forward(const Context& ctx, const ConvArgs& a) {
+  const ConvShape& s = a.shape;
+  const Index ho = s.out_h(), wo = s.out_w(), in = s.in / s.groups, out = s.out / s.groups, k = s.kh * s.kw * in;
+  const Size size{1, s.batch * ho * wo, out, k};
+  const bool pointwise = s.kh * s.kw == 1 && s.stride_h * s.stride_w == 1 && s.top + s.bottom + s.left + s.right == 0;
+  for (Index g = 0; g < s.groups; ++g) {
+    const T* const x = static_cast<const T*>(a.x) + g * in;
+    const Lines<T> weight{static_cast<const T*>(a.weight) + g * out * k, k, 1};
+    const Rows<T> y{static_cast<T*>(a.y) + g * out, s.out};
+    const auto of_group = [&](const void* p) { return p ? static_cast<const T*>(p) + g * out : nullptr; };
+    Finish<T> f;
+    f.bias = of_group(a.sample_bias ? a.sample_bias : a.bias);
+    if (a.sample_bias) f.bias_group = ho * wo, f.bias_ld = s.out;
+    f.residual = of_group(a.residual);
+    f.act = a.act;
+    const void* const packed =
+        a.packed_weight ? static_cast<const char*>(a.packed_weight) + std::size_t(g) * packed_bytes<T>(out, k) : nullptr;
+    if (pointwise) {
+      multiply<T, T>(ctx, size, Lines<T>{x, s.in, 1}, weight, y, f, packed);
+    } else {
+      const ConvPatches<T> patches{x, s.h, s.w, s.in, in, ho, wo, forward_taps(s.kh, s.stride_h, s.top, s.dilation_h),
+                                   forward_taps(s.kw, s.stride_w, s.left, s.dilation_w)};
+      multiply<T, T>(ctx, size, patches, weight, y, f, packed);
+    }
+  }
+}
+
+template <class T>
+void data_gradient(const Context& ctx, const ConvDataGradientArgs& a) {
+  const ConvShape& s = a.shape;
+  const Index ho = s.out_h(), wo = s.out_w(), in = s.in / s.groups, out = s.out / s.groups;
+  Finish<T> f;
+  f.accumulate = a.accumulate;
+  for (Index g = 0; g < s.groups; ++g)
+    for (Index r = 0; r < min(s.stride_h, s.h); ++r)
+      for (Index q = 0; q < min(s.stride_w, s.w); ++q) {
+        const Taps down = backward_taps(s.kh, s.stride_h, s.top, s.dilation_h, r);
+        const Taps across = backward_taps(s.kw, s.stride_w, s.left, s.dilation_w, q);
+        const Index grid_h = ceil_div(s.h - r, s.stride_h), grid_w = ceil_div(s.w - q, s.stride_w);
+        const Size size{1, s.batch * grid_h * grid_w, in, down.count * across.count * out};
+        const T* const gy = static_cast<const T*>(a.gy) + g * out;
+        const ConvPatches<T> patches{gy, ho, wo, s.out, out, grid_h, grid_w, down, across};
+        const ConvWeights<T> weight{static_cast<const T*>(a.weight) + g * out * s.kh * s.kw * in,
+                                    s.kh * s.kw * in, in, out, s.kw, down, across};
+        T* const gx = static_cast<T*>(a.gx) + (r * s.w + q) * s.in + g * in;
+        if (s.stride_h * s.stride_w == 1) {
+          multiply<T, T>(ctx, size, patches, weight, Rows<T>{gx, s.in}, f);
+        } else {
+          const ConvPixels<T> pixels{gx, grid_h, grid_w, s.h * s.w * s.in, s.stride_h * s.w * s.in, s.stride_w * s.in};
+          multiply<T, T>(ctx, size, patches, weight, pixels, f);
+        }
+      }
+}
+
+template <class T, class Out>
+void weight_gradient(const Context& ctx, const ConvWeightGradientArgs& a) {
+  const ConvShape& s = a.shape;
+  const Index ho = s.out_h(), wo = s.out_w(), in = s.in / s.groups, out = s.out / s.groups, k = s.kh * s.kw * in;
+  Finish<Out> f;
+  f.accumulate = a.accumulate;
+  for (Index g = 0; g < s.groups; ++g) {
+    const Lines<T> gy{static_cast<const T*>(a.gy) + g * out, 1, s.out};
+    const ConvPatches<T> x{static_cast<const T*>(a.x) + g * in, s.h, s.w, s.in, in, ho, wo,
+                           forward_taps(s.kh, s.stride_h, s.top, s.dilation_h),
+                           forward_taps(s.kw, s.stride_w, s.left, s.dilation_w)};
+    multiply<T, Out>(ctx, {1, out, k, s.batch * ho * wo}, gy, x, Rows<Out>{static_cast<Out*>(a.gw) + g * out * k, k}, f);
+  }
+}
+
+// Each task sums `chunk` pixels of a band of channels in registers; chunks are then added first to last.
+template <class T, class Out>
+void bias_gradient(const Context& ctx, Index pixels, Index out, const void* gy_data, void* gb_data, bool accumulate) {
+  using Sum = typename Products<T>::Sum;
+  constexpr Index W = Pack<Sum>::size, band = 4 * W, chunk = 512;
+  const T* const gy = static_cast<const T*>(gy_data);
+  Out* const gb = static_cast<Out*>(gb_data);
+  const Index chunks = ceil_div(pixels, chunk);
+  const Workspace w(ctx, std::size_t(max(1, chunks) * out) * sizeof(Sum));
+  Sum* const partial = reinterpret_cast<Sum*>(w.as<char>());
+  parallel_for(ctx, chunks, [&](Index task, int) {
+    const Range p = piece(task, chunk, pixels);
+    for (Index o = 0; o < out; o += band) {
+      Pack<Sum> sum[4] = {zero<Sum>(), zero<Sum>(), zero<Sum>(), zero<Sum>()};
+      const Index n = min(band, out - o);
+      for (Index i = p.begin; i < p.end; ++i) {
+        const T* const row = gy + i * out + o;
+        if (n == band)
+          unroll<4>([&](auto v) { sum[v] += load_as<Sum>(row + v * W); });
+        else
+          for (Index v = 0; v * W < n; ++v)
+            sum[v] += n - v * W >= W ? load_as<Sum>(row + v * W) : load_as_n<Sum>(row + v * W, n - v * W);
+      }
+      for (Index v = 0; v * W < n; ++v) {
+        Sum* const to = partial + task * out + o + v * W;
+        n - v * W >= W ? sum[v].store(to) : sum[v].store_n(to, n - v * W);
+      }
+    }
+  });
+  sum_slices<Sum, Out>(ctx, {1, 1, out, pixels}, chunks, partial, Rows<Out>{gb, out}, [&] {
+    Finish<Out> f;
+    f.accumulate = accumulate;
+    return f;
+  }());
+}
+
+template <class T>
+std::size_t packed_weight_bytes(const ConvShape& s) {
+  return std::size_t(s.groups) * packed_bytes<T>(s.out / s.groups, s.kh * s.kw * s.in / s.groups);
+}
+
+template <class T>
+void pack_weight(const Context& ctx, const ConvShape& s, const void* weight, void* packed) {
+  const Index out = s.out / s.groups, k = s.kh * s.kw * s.in / s.groups;
+  for (Index g = 0; g < s.groups; ++g) {
+    char* const to = static_cast<char*>(packed) + std::size_t(g) * packed_bytes<T>(out, k);
+    pack_all<T>(ctx, out, k, Lines<T>{static_cast<const T*>(weight) + g * out * k, k, 1},
+                reinterpret_cast<typename Products<T>::Word*>(to));
+  }
+}
+
+template <class T, class Gradient>
+constexpr ConvOf conv_of{forward<T>,          data_gradient<T>,       weight_gradient<T, Gradient>,
+                         bias_gradient<T, Gradient>, packed_weight_bytes<T>, pack_weight<T>};
+
+}  // namespace
+
+extern const ConvKernels conv_table;
+const ConvKernels conv_table = {conv_of<float, float>, conv_of<double, double>, conv_of<bf16, bf16>, conv_of<bf16, float>};
+
+}  // namespace sspo::cpu::SSPO_ISA

@@ -1,0 +1,40 @@
+#include "cpu/gemm.hpp"
+
+#include "cpu/isa/gemm_engine.hpp"
+
+namespace sspo::cpu::SSPO_ISA {
+
+namespace {
+
+template <class In, class Out>
+void multiply_matrices(const Context& ctx, const GemmArgs& g) {
+  Size s{g.batch, g.m, g.n, g.k};
+  Lines<In> a{static_cast<const In*>(g.a.data), g.a.rs, g.a.cs, g.a_batch};
+  const Lines<In> b{static_cast<const In*>(g.b.data), g.b.cs, g.b.rs, g.b_batch};
+  Rows<Out> c{static_cast<Out*>(g.c), g.ldc, g.c_batch};
+  Finish<Out> f;
+  f.alpha = g.alpha;
+  f.bias = static_cast<const Out*>(g.bias);
+  f.residual = static_cast<const Out*>(g.residual);
+  f.act = g.act;
+  f.accumulate = g.accumulate;
+  // A batch that shares B and follows on without a gap is one tall matrix.
+  if (s.batch > 1 && b.batch == 0 && a.batch == s.m * a.line && c.batch == s.m * c.ld) s = {1, s.batch * s.m, s.n, s.k};
+  multiply<In, Out>(ctx, s, a, b, c, f, g.packed_b);
+}
+
+template <class In>
+void pack_b(const Context& ctx, Index n, Index k, const Matrix& b, void* packed) {
+  const Lines<In> lines{static_cast<const In*>(b.data), b.cs, b.rs};
+  pack_all<In>(ctx, n, k, lines, static_cast<typename Products<In>::Word*>(packed));
+}
+
+template <class In, class Out>
+constexpr GemmOf gemm_of{multiply_matrices<In, Out>, packed_bytes<In>, pack_b<In>};
+
+}  // namespace
+
+extern const GemmKernels gemm_table;
+const GemmKernels gemm_table = {gemm_of<float, float>, gemm_of<double, double>, gemm_of<bf16, bf16>, gemm_of<bf16, float>};
+
+}  // namespace sspo::cpu::SSPO_ISA

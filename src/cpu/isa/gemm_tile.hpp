@@ -1,0 +1,58 @@
+// The inner tile of every product: MR x NR sums held in registers.
+//
+//   sums[i][j] = Σ_k a[i][k] b[k][j]      a: MR rows, each contiguous along k; b: one panel, NR words for each k
+//
+// Costs, for each k: MR broadcasts and NV loads for MR NV multiply-adds: arithmetic is the limit.
+#pragma once
+#include "cpu/isa/gemm_products.hpp"
+
+namespace sspo::cpu::SSPO_ISA {
+
+// f(0), f(1), ..., f(N - 1), each index a constant of the language: the arrays it indexes can live in registers.
+template <int i>
+struct Constant {
+  constexpr operator int() const { return i; }
+};
+template <int N, class F>
+[[gnu::always_inline]] inline void unroll(const F& f) {
+  [&]<int... i>(std::integer_sequence<int, i...>) __attribute__((always_inline)) {
+    (f(Constant<i>{}), ...);
+  }(std::make_integer_sequence<int, N>{});
+}
+template <int N, int M, class F>
+[[gnu::always_inline]] inline void unroll(const F& f) {
+  unroll<N>([&](auto i) __attribute__((always_inline)) {
+    unroll<M>([&](auto j) __attribute__((always_inline)) { f(i, j); });
+  });
+}
+
+// The sums of one tile, `words` words deep. Meanwhile `next`, what the following tiles read, is brought nearer:
+// one cache line for every four words of k.
+template <class P, int Rows>
+[[gnu::always_inline]] inline void tile_sums(const typename P::Word* const* rows, const typename P::Word* b, Index words,
+                                             const typename P::Word* next,
+                                             Pack<typename P::Sum> (&sums)[Rows][P::NV]) {
+  using Word = typename P::Word;
+  constexpr int W = Pack<Word>::size, NV = P::NV, NR = P::NR;
+  Pack<typename P::Sum> acc[Rows][NV];
+  const Word* a[Rows];
+  unroll<Rows, NV>([&](auto i, auto j) __attribute__((always_inline)) { acc[i][j] = zero<typename P::Sum>(); });
+  unroll<Rows>([&](auto i) __attribute__((always_inline)) { a[i] = rows[i]; });
+  const auto step = [&](Index k, const Word* bk) __attribute__((always_inline)) {
+    Pack<Word> bj[NV];
+    unroll<NV>([&](auto j) __attribute__((always_inline)) { bj[j] = Pack<Word>::load(bk + j * W); });
+    unroll<Rows>([&](auto i) __attribute__((always_inline)) {
+      const Pack<Word> ai = broadcast(a[i] + k);
+      unroll<NV>([&](auto j) __attribute__((always_inline)) { add_product(acc[i][j], ai, bj[j]); });
+    });
+  };
+  Index k = 0;
+  for (; k + 4 <= words; k += 4, b += 4 * NR, next += 64 / sizeof(Word)) {
+    __builtin_prefetch(next, 0, 2);
+    unroll<4>([&](auto q) __attribute__((always_inline)) { step(k + q, b + q * NR); });
+  }
+  for (; k < words; ++k, b += NR) step(k, b);
+  unroll<Rows, NV>([&](auto i, auto j) __attribute__((always_inline)) { sums[i][j] = acc[i][j]; });
+}
+
+}  // namespace sspo::cpu::SSPO_ISA

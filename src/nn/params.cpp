@@ -1,0 +1,147 @@
+#include "sspo/nn/params.hpp"
+
+#include <algorithm>
+
+#include "backend.hpp"
+#include "sspo/ops/elementwise.hpp"
+#include "sspo/ops/movement.hpp"
+
+namespace sspo {
+namespace {
+
+// Steps of one letter between two names (Levenshtein), to say which one was probably meant.
+std::size_t distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replace = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({replace, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+// A buffer of its own: parameters change in place, so nobody else may see theirs.
+Tensor own_copy(const Tensor& x, const Device& device) {
+  Tensor y = Tensor::empty(x.shape(), x.dtype(), device);
+  backend(device).copy(view(x), view(y));
+  return y;
+}
+
+}  // namespace
+
+Tensor Param::value() const {
+  const Tensor& v = state_->value;
+  return Tensor(v.storage(), v.layout(), v.dtype());
+}
+
+Param::operator Tensor() const {
+  const Tensor& v = state_->value;
+  return Tensor(v.storage(), v.layout(), v.dtype(), state_->trainable ? state_->leaf : nullptr);
+}
+
+void Param::assign(const Tensor& value, Site at) {
+  if (!value.defined() || !(value.shape() == shape()) || value.dtype() != state_->value.dtype())
+    fail({.op = "assign", .what = "the value does not fit the parameter '" + name() + "'", .expected = state_->value.str(), .got = value.str()}, at);
+  // A view of the parameter itself, say its transpose, must be read before it is written.
+  const Tensor from = value.storage() == state_->value.storage() ? own_copy(value, value.device()) : value;
+  backend(state_->value.device()).copy(view(from), view(state_->value));
+  changed();
+}
+
+void Param::changed() {
+  state_->value.storage()->bump_version();
+  state_->value.storage()->derived.reset();
+}
+
+Param Params::add(const std::string& name, const Tensor& value, Site at) {
+  if (contains(name)) fail({.op = "params", .what = "the name is taken", .expected = "a new name", .got = "'" + name + "'"}, at);
+  auto state = std::make_shared<Param::State>();
+  state->name = name;
+  state->value = own_copy(value, device_);
+  state->value.storage()->label = name;
+  state->leaf = track(state->value, name).node();
+  index_[name] = all_.size();
+  all_.push_back(Param(std::move(state)));
+  return all_.back();
+}
+
+std::string Params::nearest(const std::string& name) const {
+  std::vector<std::pair<std::size_t, const std::string*>> order;
+  for (const Param& p : all_) order.push_back({distance(name, p.name()), &p.name()});
+  std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::string text;
+  for (std::size_t i = 0; i < order.size() && i < 3; ++i) text += (i ? ", '" : "'") + *order[i].second + "'";
+  return text.empty() ? "there are no parameters" : "the nearest names are " + text;
+}
+
+Param Params::get(const std::string& name, const Shape& shape, const Init& init, Site at) {
+  if (!contains(name)) {
+    if (!fresh_) fail({.op = "params", .what = "a parameter is missing", .expected = "'" + name + "' " + shape.str(), .got = nearest(name)}, at);
+    add(name, init(*fresh_ / name, shape, device_), at);
+  }
+  Param p = all_[index_.at(name)];
+  if (!(p.shape() == shape))
+    fail({.op = "params", .what = "a parameter has another shape", .expected = "'" + name + "' " + shape.str() + ", as the model's config asks",
+          .got = p.shape().str(), .hint = "compare the config with the one these weights were made for"}, at);
+  p.state_->used = true;
+  return p;
+}
+
+Param Params::operator[](const std::string& name) const {
+  if (!contains(name)) fail({.op = "params", .what = "no such parameter", .expected = "'" + name + "'", .got = nearest(name)}, Site{});
+  return all_[index_.at(name)];
+}
+
+Scope Params::operator/(const std::string& name) { return {*this, name}; }
+Params::operator Scope() { return {*this, ""}; }
+
+Index Params::numel() const {
+  Index n = 0;
+  for (const Param& p : all_) n += p.shape().numel();
+  return n;
+}
+
+Params Params::snapshot() const {
+  Params copy(device_);
+  for (const Param& p : all_) copy.add(p.name(), p.value()).set_trainable(p.trainable());
+  return copy;
+}
+
+Params& Params::frozen() {
+  freeze("");
+  return *this;
+}
+
+void Params::freeze(const std::string& prefix) {
+  for (Param& p : all_)
+    if (p.name().starts_with(prefix)) p.set_trainable(false);
+}
+
+void Params::require_all_used(Site at) const {
+  std::string unused;
+  int count = 0;
+  for (const Param& p : all_)
+    if (!p.state_->used && ++count <= 5) unused += (count > 1 ? ", '" : "'") + p.name() + "'";
+  if (count)
+    fail({.op = "params", .what = std::to_string(count) + " parameters were not asked for by the model", .expected = "every parameter to be used",
+          .got = unused + (count > 5 ? ", ..." : ""), .hint = "the weights belong to another model or config"}, at);
+}
+
+namespace init {
+Params::Init constant(double value) {
+  return [value](const Rng&, const Shape& shape, const Device& device) { return full(shape, value, DType::f32, device); };
+}
+Params::Init uniform(double bound) {
+  return [bound](const Rng& rng, const Shape& shape, const Device& device) { return sspo::uniform(rng, shape, -bound, bound, device); };
+}
+Params::Init normal(double std) {
+  return [std](const Rng& rng, const Shape& shape, const Device& device) { return sspo::normal(rng, shape, device) * std; };
+}
+}  // namespace init
+
+}  // namespace sspo

@@ -1,0 +1,203 @@
+#include "sspo/tensor/arena.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <set>
+#include <unordered_map>
+#include <vector>
+
+#include "sspo/base/error.hpp"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SSPO_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SSPO_ASAN 1
+#endif
+#endif
+#if defined(SSPO_ASAN)
+#include <sanitizer/asan_interface.h>
+#endif
+
+namespace sspo {
+namespace {
+
+constexpr std::size_t alignment = 64, huge_page = std::size_t(2) << 20, chunk_min = std::size_t(32) << 20;
+
+std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
+
+// Under AddressSanitizer memory that is not in use, and the slack after a block, may not be read.
+void poison([[maybe_unused]] void* p, [[maybe_unused]] std::size_t n) {
+#if defined(SSPO_ASAN)
+  ASAN_POISON_MEMORY_REGION(p, n);
+#endif
+}
+void unpoison([[maybe_unused]] void* p, [[maybe_unused]] std::size_t n) {
+#if defined(SSPO_ASAN)
+  ASAN_UNPOISON_MEMORY_REGION(p, n);
+#endif
+}
+
+std::string mebibytes(std::size_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f MiB", double(bytes) / (1 << 20));
+  return text;
+}
+
+}  // namespace
+
+struct Arena::State {
+  // The free blocks are in `free_` by size; every block, free or used, is in its chunk's address order.
+  struct Block { std::size_t size; std::size_t chunk; const char* holder; };  // holder null: free
+  using Address = std::uintptr_t;
+
+  Options options;
+  mutable std::mutex mutex;
+  std::map<Address, Block> blocks;
+  std::set<std::pair<std::size_t, Address>> free_blocks;
+  std::map<Address, std::size_t> chunks;  // start, bytes
+  MemoryStats stats{};
+
+  void add_chunk(std::size_t bytes, const char* what) {
+    // Two extra megabytes let the chunk start on a huge page.
+    const std::size_t size = round_up(std::max(bytes, std::min(chunk_min, std::max(huge_page, stats.reserved / 2))), huge_page);
+    void* raw = mmap(nullptr, size + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (raw == MAP_FAILED)
+      fail({.op = what, .what = "the system has no memory left", .expected = mebibytes(bytes) + " more",
+            .got = mebibytes(stats.reserved) + " reserved, " + mebibytes(stats.in_use) + " in use: " + holders(),
+            .hint = "use a smaller batch, or recompute() around large blocks", .kind = ErrorKind::memory}, Site{});
+    const Address start = round_up(Address(raw), huge_page);
+    if (start > Address(raw)) munmap(raw, start - Address(raw));
+    if (const std::size_t tail = Address(raw) + huge_page - start) munmap(reinterpret_cast<void*>(start + size), tail);
+    if (options.huge_pages) madvise(reinterpret_cast<void*>(start), size, MADV_HUGEPAGE);
+    poison(reinterpret_cast<void*>(start), size);
+    chunks[start] = size;
+    blocks[start] = {size, start, nullptr};
+    free_blocks.insert({size, start});
+    stats.reserved += size;
+  }
+
+  std::string holders() const {
+    std::unordered_map<std::string, std::size_t> by_name;
+    for (const auto& [address, block] : blocks)
+      if (block.holder) by_name[block.holder] += block.size;
+    std::vector<std::pair<std::size_t, std::string>> order;
+    for (const auto& [name, bytes] : by_name) order.push_back({bytes, name});
+    std::sort(order.rbegin(), order.rend());
+    std::string text;
+    for (std::size_t i = 0; i < order.size() && i < 6; ++i)
+      text += (i ? ", " : "") + order[i].second + " " + mebibytes(order[i].first);
+    return text.empty() ? "nothing" : text;
+  }
+};
+
+Arena::Arena(Options options) : state_(std::make_unique<State>()) { state_->options = options; }
+
+Arena::~Arena() {
+  for (const auto& [start, bytes] : state_->chunks) {
+    unpoison(reinterpret_cast<void*>(start), bytes);
+    munmap(reinterpret_cast<void*>(start), bytes);
+  }
+}
+
+void* Arena::allocate(std::size_t bytes, const char* what) {
+  State& s = *state_;
+  if (bytes > (std::size_t(1) << 48))
+    fail({.op = what, .what = "allocation too large", .expected = "at most 2^48 bytes", .got = std::to_string(bytes) + " bytes",
+          .kind = ErrorKind::memory}, Site{});
+  const std::size_t size = round_up(std::max<std::size_t>(bytes, 1), alignment);
+  const std::lock_guard lock(s.mutex);
+  if (s.options.budget && s.stats.in_use + size > s.options.budget)
+    fail({.op = what, .what = "memory budget exceeded", .expected = "at most " + mebibytes(s.options.budget) + " in use",
+          .got = mebibytes(s.stats.in_use) + " in use and " + mebibytes(size) + " more; held by " + s.holders(),
+          .hint = "raise the budget, use a smaller batch, or recompute() around large blocks",
+          .kind = ErrorKind::memory}, Site{});
+  auto fit = s.free_blocks.lower_bound({size, 0});  // the smallest block that holds it
+  if (fit == s.free_blocks.end()) {
+    s.add_chunk(size, what);
+    fit = s.free_blocks.lower_bound({size, 0});
+  }
+  const auto address = fit->second;
+  s.free_blocks.erase(fit);
+  State::Block& block = s.blocks[address];
+  if (const std::size_t rest = block.size - size) {
+    s.blocks[address + size] = {rest, block.chunk, nullptr};
+    s.free_blocks.insert({rest, address + size});
+    block.size = size;
+  }
+  block.holder = what;
+  s.stats.in_use += size;
+  s.stats.peak = std::max(s.stats.peak, s.stats.in_use);
+  ++s.stats.blocks;
+  unpoison(reinterpret_cast<void*>(address), bytes);
+  if (s.options.fill_with_nan) std::memset(reinterpret_cast<void*>(address), 0xff, bytes);
+  return reinterpret_cast<void*>(address);
+}
+
+void Arena::release(void* pointer) noexcept {
+  if (!pointer) return;
+  State& s = *state_;
+  const std::lock_guard lock(s.mutex);
+  auto it = s.blocks.find(State::Address(pointer));
+  s.stats.in_use -= it->second.size;
+  --s.stats.blocks;
+  poison(pointer, it->second.size);
+  it->second.holder = nullptr;
+  const auto merge = [&](auto left, auto right) {  // `right` becomes part of `left`
+    left->second.size += right->second.size;
+    s.blocks.erase(right);
+  };
+  if (const auto next = std::next(it); next != s.blocks.end() && !next->second.holder && next->second.chunk == it->second.chunk) {
+    s.free_blocks.erase({next->second.size, next->first});
+    merge(it, next);
+  }
+  if (it != s.blocks.begin()) {
+    if (const auto previous = std::prev(it); !previous->second.holder && previous->second.chunk == it->second.chunk) {
+      s.free_blocks.erase({previous->second.size, previous->first});
+      merge(previous, it);
+      it = previous;
+    }
+  }
+  s.free_blocks.insert({it->second.size, it->first});
+}
+
+MemoryStats Arena::stats() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->stats;
+}
+
+void Arena::reset_peak() {
+  const std::lock_guard lock(state_->mutex);
+  state_->stats.peak = state_->stats.in_use;
+}
+
+void Arena::trim() {
+  State& s = *state_;
+  const std::lock_guard lock(s.mutex);
+  for (auto chunk = s.chunks.begin(); chunk != s.chunks.end();) {
+    const auto block = s.blocks.find(chunk->first);
+    if (block->second.holder || block->second.size != chunk->second) {
+      ++chunk;
+      continue;
+    }
+    s.free_blocks.erase({block->second.size, block->first});
+    s.blocks.erase(block);
+    unpoison(reinterpret_cast<void*>(chunk->first), chunk->second);
+    munmap(reinterpret_cast<void*>(chunk->first), chunk->second);
+    s.stats.reserved -= chunk->second;
+    chunk = s.chunks.erase(chunk);
+  }
+}
+
+std::string Arena::holders() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->holders();
+}
+
+}  // namespace sspo
