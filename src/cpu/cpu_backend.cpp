@@ -76,7 +76,8 @@ class CpuBackend final : public Backend {
 
   void gemm(DType in, DType out, const GemmArgs& args, const Storage* weight) override {
     const GemmOf& k = pick_gemm(in, out);
-    if (!weight || args.m > pack_below || args.batch != 1) return k.multiply(ctx_, args);
+    const bool few = args.m <= few_rows_most && (args.b.rs == 1 || args.b.cs == 1);
+    if (!weight || few || args.m > pack_below || args.batch != 1) return k.multiply(ctx_, args);
     const std::shared_ptr<void> panels = derived_panels(
         *weight, {args.b.data, args.b.rs, args.b.cs, args.n, args.k, in, false}, k.packed_b_bytes(args.n, args.k),
         [&](void* memory) { k.pack_b(ctx_, args.n, args.k, args.b, memory); });

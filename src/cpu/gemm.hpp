@@ -35,6 +35,10 @@ struct GemmArgs {
   const void* packed_b = nullptr;    // what pack_b made of B (shared by the batch): b is not read then
 };
 
+// Up to so many rows a B with contiguous rows or columns is read where it lies, in sums of another order than
+// those of packed panels: give such a product no packed_b, or its bits depend on how often it was asked for.
+inline constexpr Index few_rows_most = 8;
+
 // One element type. Packing B pays when the same B (a weight) multiplies several times.
 struct GemmOf {
   void (*multiply)(const Context&, const GemmArgs&);

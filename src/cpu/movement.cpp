@@ -65,7 +65,7 @@ Index find_outside(const Context& ctx, const View& index, Index extent) {
 // y[o,j,i] = x[o, index[o,j,i], i]. A task owns some rows (o, j); one read and one write an element.
 void gather(const Context& ctx, const View& x, const View& index, const View& y) {
   const Index extent = x.shape[1], picks = y.shape[1], inner = y.shape[2], rows = y.shape[0] * picks;
-  const auto [so, sj, si] = std::array{index.strides[0], index.strides[1], index.strides[2]};
+  const Index so = index.strides[0], sj = index.strides[1], si = index.strides[2];
   const std::int64_t* from = index.as<std::int64_t>();
   const auto move = [&]<class T>(std::type_identity<T>) {
     const Index step = rows_per_task(inner);
@@ -95,7 +95,7 @@ void gather(const Context& ctx, const View& x, const View& index, const View& y)
 // of j: no two tasks meet, and the sums are always made in one order.
 void scatter_add(const Context& ctx, const View& x, const View& index, const View& y) {
   const Index extent = y.shape[1], picks = x.shape[1], inner = y.shape[2];
-  const auto [so, sj, si] = std::array{index.strides[0], index.strides[1], index.strides[2]};
+  const Index so = index.strides[0], sj = index.strides[1], si = index.strides[2];
   const std::int64_t* to_row = index.as<std::int64_t>();
   constexpr Index width = 256;
   const Index across = tasks_for(inner, width);

@@ -20,7 +20,7 @@ struct GroupNormArgs {
   void* y;                    // may be x
   double *mean, *rstd;        // [batch, groups]
 };
-// From g = dL/dy. dx may be g or x; silu as in the forward pass: x̂ is computed again, no activation is saved.
+// From g = dL/dy. dx may be g (not x); silu as in the forward pass: x̂ is computed again, no activation is saved.
 struct GroupNormGradArgs {
   Index batch, positions, channels, groups;
   bool silu;

@@ -3,24 +3,42 @@
 #include <algorithm>
 
 #include "cpu/parallel.hpp"
-#include "sspo/base/normal.hpp"
 
 namespace sspo::cpu {
+
+namespace baseline { extern const RandomKernels random_table; }
+#if defined(SSPO_X86)
+namespace avx2 { extern const RandomKernels random_table; }
+namespace avx512 { extern const RandomKernels random_table; }
+#endif
+
+const RandomKernels& random_kernels(Isa isa) {
+  switch (isa) {
+#if defined(SSPO_X86)
+    case Isa::avx512_bf16:
+    case Isa::avx512: return avx512::random_table;
+    case Isa::avx2: return avx2::random_table;
+#endif
+    default: return baseline::random_table;
+  }
+}
+
 namespace {
 
-constexpr Index task_size = 16384;  // numbers; a multiple of 4, so that tasks begin with a block
+constexpr Index task_blocks = 4096, piece_blocks = 256;  // of four numbers
 
-// y[i] = make(words of block i/4)[i % 4]: four numbers a block.
-template <class T, class F>
-void fill_by_blocks(const Context& ctx, const Rng& rng, const View& y, F&& make) {
-  const Index n = y.shape.numel();
+// y[i] = convert(number i), where make(first block, blocks, out) makes f32 numbers.
+template <class T, class Make, class Convert>
+void fill(const Context& ctx, const View& y, Make&& make, Convert&& convert) {
+  const Index n = y.shape.numel(), blocks = (n + 3) / 4;
   T* to = y.as<T>();
-  parallel_for(ctx, (n + task_size - 1) / task_size, [&](Index task, int) {
-    const Index end = std::min(n, (task + 1) * task_size);
-    for (Index i = task * task_size; i < end; i += 4) {
-      T four[4];
-      make(rng.block(std::uint64_t(i / 4)), four);
-      std::copy_n(four, std::min<Index>(4, end - i), to + i);
+  parallel_for(ctx, (blocks + task_blocks - 1) / task_blocks, [&](Index task, int) {
+    float piece[4 * piece_blocks];
+    const Index end = std::min(blocks, (task + 1) * task_blocks);
+    for (Index first = task * task_blocks; first < end; first += piece_blocks) {
+      const Index count = std::min(piece_blocks, end - first), numbers = std::min(4 * count, n - 4 * first);
+      make(first, count, piece);
+      for (Index i = 0; i < numbers; ++i) to[4 * first + i] = convert(piece[i]);
     }
   });
 }
@@ -35,30 +53,23 @@ void by_dtype(DType t, F&& f) {
 }  // namespace
 
 void normal(const Context& ctx, const Rng& rng, const View& y) {
-  by_dtype(y.dtype, [&]<class T>(std::type_identity<T>) {
-    fill_by_blocks<T>(ctx, rng, y, [](const Philox& words, T* four) {
-      for (int pair = 0; pair < 4; pair += 2) {
-        const NormalPair z = box_muller(words.x[pair], words.x[pair + 1]);
-        four[pair] = T(z.first);
-        four[pair + 1] = T(z.second);
-      }
-    });
-  });
+  const auto make = [&, kernel = random_kernels(ctx.isa).normals](Index first, Index blocks, float* out) { kernel(rng.key(), first, blocks, out); };
+  by_dtype(y.dtype, [&]<class T>(std::type_identity<T>) { fill<T>(ctx, y, make, [](float z) { return T(z); }); });
 }
 
 void uniform(const Context& ctx, const Rng& rng, double low, double high, double largest, const View& y) {
+  const auto make = [&, kernel = random_kernels(ctx.isa).uniforms](Index first, Index blocks, float* out) { kernel(rng.key(), first, blocks, out); };
   by_dtype(y.dtype, [&]<class T>(std::type_identity<T>) {
-    fill_by_blocks<T>(ctx, rng, y, [&](const Philox& words, T* four) {
-      for (int k = 0; k < 4; ++k) {
-        const double v = std::min(low + (high - low) * double(uniform_of(words.x[k])), largest);
-        if constexpr (std::is_same_v<T, double>) four[k] = v;
-        else four[k] = T(float(v));
-      }
+    fill<T>(ctx, y, make, [&](float u) {
+      const double v = std::min(low + (high - low) * double(u), largest);
+      if constexpr (std::is_same_v<T, double>) return v;
+      else return T(float(v));
     });
   });
 }
 
 void randint(const Context& ctx, const Rng& rng, Index low, Index count, const View& y) {
+  constexpr Index task_size = 16384;
   const Index n = y.shape.numel();
   std::int64_t* to = y.as<std::int64_t>();
   parallel_for(ctx, (n + task_size - 1) / task_size, [&](Index task, int) {

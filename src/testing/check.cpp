@@ -189,7 +189,7 @@ void check_parity(Checker& k, DType dtype) {
   const auto truth = values(c.op(exact)), got = values(y);
   const double scale = largest(truth);
   const auto plain = c.plain ? values(c.plain(single)) : c.reference ? values(c.reference(single)) : std::vector<double>{};
-  const double unit = dtype == DType::f32 ? 0x1p-24 : 0x1p-9;
+  const double unit = dtype == DType::f32 ? 0x1p-24 : 0x1p-8;
   const double tolerance = plain.empty() ? 64 * 0x1p-24 * (1 + scale) : 2 * worst(plain, truth) + 2 * 0x1p-24 * scale;
   double worst_excess = 0;
   for (std::size_t i = 0; i < truth.size(); ++i)
@@ -237,7 +237,7 @@ void check_repeatable(Checker& k, DType dtype, const std::vector<bool>& wanted) 
     Tensors in;
     for (const Tensor& x : k.c.inputs) in.push_back(moved(to(x, dtype), devices[d]));
     const Tensor y = k.c.op(in);
-    const Tensor seed = real(y) ? to(moved(sample_values(y.shape(), {-1, 1}, 7), devices[d]), dtype) : Tensor{};
+    const Tensor seed = real(y) ? to(moved(sample_values(y.shape(), {-1, 1}, 7), devices[d]), y.dtype()) : Tensor{};
     const Run r = k.c.differentiable && real(y) ? run(k.c.op, in, seed, wanted) : Run{y, Tensors(in.size())};
     if (d == 0) { first = r; continue; }
     const std::string which = std::string(name_of(dtype)) + " on " + devices[d].name();

@@ -155,7 +155,7 @@ TEST_CASE_TEMPLATE("norms: mean 1e4 with std 1e-2, outliers first, constants", T
       const auto rl = layer_norm<T>(ctx, s.B * s.P, s.C, x, nullptr, nullptr, g, 1e-12);
       CHECK(error(values(rg.y), tg.y) <= 1e-5);
       CHECK(error(values(rg.dx), tg.dx) <= 1e-5);
-      CHECK(error(rg.rstd, tg.rstd) <= 1e-9);
+      CHECK(error(rg.rstd, tg.rstd) <= 1e-7);
       CHECK(error(values(rl.y), tl.y) <= 1e-4);
       CHECK(error(values(rl.dx), tl.dx) <= 1e-4);
       CHECK(error(rl.rstd, tl.rstd) <= 1e-5);

@@ -2,6 +2,7 @@
 // types, the ranges where functions bend, and the edges. The bounds are those the header states.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cfloat>
 #include <cmath>
@@ -44,6 +45,14 @@ Real pdf_truth(Real x) {
   return std::exp(-square / 2) * (1 - lost / 2) * 0.398942280401432677939946059934381868L;
 }
 Real sign_truth(Real x) { return Real(x > 0) - Real(x < 0); }
+
+const MathProbe& probe_of(Isa isa, std::string_view name) {
+  const MathProbe* all = probes(isa);
+  int f = 0;
+  while (f < math_probe_count && all[f].name != name) ++f;
+  REQUIRE(f < math_probe_count);
+  return all[f];
+}
 
 struct Function {
   const char* name;
@@ -145,15 +154,13 @@ void check_errors() {
   const Index n = Index(xs.size());
   std::vector<T> y(n);
   std::vector<Real> truth(n);
-  for (int f = 0; f < math_probe_count; ++f) {
-    const Function& fn = functions[f];
+  for (const Function& fn : functions) {
     const Real flush = sizeof(T) == 4 ? fn.flush32 : fn.flush64;
     const double bound = sizeof(T) == 4 ? fn.ulp32 : fn.ulp64;
     for (Index i = 0; i < n; ++i) truth[i] = fn.truth(xs[i], ps[i]);
     for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512}) {
       if (!isa_supported(isa)) continue;
-      const MathProbe& probe = probes(isa)[f];
-      REQUIRE(probe.name == fn.name);
+      const MathProbe& probe = probe_of(isa, fn.name);
       if constexpr (sizeof(T) == 4) probe.f32(xs.data(), ps.data(), y.data(), n);
       else probe.f64(xs.data(), ps.data(), y.data(), n);
       double worst = 0;
@@ -177,19 +184,51 @@ void check_errors() {
 
 template <class T>
 T call(Isa isa, std::string_view name, T x, T p = 0) {
-  for (int f = 0; f < math_probe_count; ++f)
-    if (probes(isa)[f].name == name) {
-      T y;
-      if constexpr (sizeof(T) == 4) probes(isa)[f].f32(&x, &p, &y, 1);
-      else probes(isa)[f].f64(&x, &p, &y, 1);
-      return y;
-    }
-  FAIL("no such function");
-  return 0;
+  T y;
+  if constexpr (sizeof(T) == 4) probe_of(isa, name).f32(&x, &p, &y, 1);
+  else probe_of(isa, name).f64(&x, &p, &y, 1);
+  return y;
 }
 
 TEST_CASE("simd_math: error in ulp, f32") { check_errors<float>(); }
 TEST_CASE("simd_math: error in ulp, f64") { check_errors<double>(); }
+
+// The coarse ones, meant for use beside numbers of size 1 or |x|.
+TEST_CASE_TEMPLATE("simd_math: silu, silu_slope, exp_difference", T, float, double) {
+  std::vector<T> x;
+  for (int i = -20000; i <= 20000; ++i) x.push_back(T(i) / 150);
+  const double unit = sizeof(T) == 4 ? 0x1p-24 : 0x1p-53;
+  std::vector<T> y(x.size());
+  for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512}) {
+    if (!isa_supported(isa)) continue;
+    CAPTURE(std::string(isa_name(isa)));
+    const auto call_all = [&](const char* f) {
+      if constexpr (sizeof(T) == 4) probe_of(isa, f).f32(x.data(), x.data(), y.data(), Index(x.size()));
+      else probe_of(isa, f).f64(x.data(), x.data(), y.data(), Index(x.size()));
+    };
+    call_all("silu");
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double v = x[i], truth = v / (1 + std::exp(-v));
+      REQUIRE(std::fabs(y[i] - truth) <= 4 * unit * std::max(1.0, std::fabs(v)));
+      REQUIRE(std::fabs(y[i] - truth) <= unit * ((8 + std::fabs(v)) * std::fabs(truth)) + 1e-35);  // relative as well
+    }
+    call_all("silu_slope");
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double v = x[i], s = 1 / (1 + std::exp(-v));
+      REQUIRE(std::fabs(y[i] - s * (1 + v * (1 - s))) <= 8 * unit);
+    }
+    call_all("exp_difference");
+    for (std::size_t i = 0; i < x.size() && x[i] <= 0; ++i) {
+      const double v = x[i], truth = std::exp(v);
+      REQUIRE(std::fabs(y[i] - truth) <= 2 * unit * (3 + std::fabs(v) / 3) * truth + 2e-38);
+    }
+    for (const char* f : {"silu", "silu_slope", "exp_difference"})
+      CHECK(std::isnan(call<T>(isa, f, std::numeric_limits<T>::quiet_NaN())));
+    CHECK(call<T>(isa, "silu", 0) == 0);
+    CHECK(call<T>(isa, "exp_difference", 0) == 1);
+    CHECK(call<T>(isa, "exp_difference", -std::numeric_limits<T>::infinity()) == 0);
+  }
+}
 
 TEST_CASE_TEMPLATE("simd_math: values that must be exact", T, float, double) {
   const T inf = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();

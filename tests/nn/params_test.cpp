@@ -128,6 +128,28 @@ TEST_CASE("a parameter's packed copy is made anew after every change") {
   CHECK(params.device().memory().in_use <= before);
 }
 
+TEST_CASE("a layer's bits do not depend on how often it ran: packed panels or none") {
+  for (Index rows : {1, 3, 8, 9, 40, 128}) {
+    for (DType t : {DType::f32, DType::f64, DType::bf16}) {
+      Params params(Device::cpu({.threads = 2}));
+      params.add("w", normal(Rng{1}, {40, 72}, params.device(), t));
+      params.add("k", normal(Rng{2}, {24, 3, 3, 8}, params.device(), t));
+      const Tensor x = normal(Rng{3}, {rows, 72}, params.device(), t), left = normal(Rng{4}, {rows, 40}, params.device(), t);
+      const Tensor image = normal(Rng{5}, {1, rows, 4, 8}, params.device(), t);
+      Tensor first[3];
+      for (int use = 0; use < 3; ++use) {
+        const Tensor y[] = {linear(x, params["w"]), matmul(left, params["w"]), conv2d(image, params["k"], {}, {.padding = same(3)})};
+        for (int i = 0; i < 3; ++i) {
+          if (use == 0) first[i] = y[i];
+          CAPTURE(rows);
+          CAPTURE(i);
+          CHECK(same_bits(y[i], first[i]));
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("layers: shapes, names, and what they compute") {
   Params params(Device::cpu(), Rng{9});
   const Scope root = params;
@@ -145,5 +167,8 @@ TEST_CASE("layers: shapes, names, and what they compute") {
   CHECK(same_bits(layer(y), layer_norm(y, ones({6}), zeros({6}))));
   CHECK(same_bits(table(Tensor::from<std::int64_t>({7}, {1})), slice(table.weight.value(), 0, 7, 8)));
   const nn::Linear f(root / "f", 6, 2);
-  check_error([&] { f(zeros({3, 5})); }, {"linear: input features do not match the weight", "'f.weight'", "[2, 6]", "[3, 5]"});
+  check_error([&] { f(zeros({3, 5})); }, {"linear: input features do not match the weight", "'f.weight'", "[2, 6]", "[3, 5]", "params_test.cpp"});
+  check_error([&] { conv(zeros({1, 8, 8, 3})); }, {"conv2d", "'conv.weight'", "params_test.cpp"});
+  check_error([&] { nn::Conv2d(root / "bad", 4, 6, {.groups = 0}); }, {"conv2d", "do not divide", "0 groups"});
+  check_error([&] { nn::Conv2d(root / "bad", 4, 6, {.groups = 3}); }, {"a divisor of 4", "3 groups"});
 }

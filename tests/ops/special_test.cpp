@@ -16,7 +16,7 @@ using namespace sspo::testing;
 
 namespace {
 
-constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double inf = std::numeric_limits<double>::infinity(), none = std::numeric_limits<double>::quiet_NaN();
 
 Tensor floats(const std::vector<double>& x, const Shape& shape) { return cast(Tensor::from<double>(x, shape), DType::f32); }
 Tensor floats(const std::vector<double>& x) { return floats(x, {Index(x.size())}); }
@@ -87,7 +87,7 @@ const std::map<std::string, std::function<Tensor(const Tensors&)>>& table() {
       {"group_norm", one([](const Tensor& x) { return group_norm(x, {}, {}, {.groups = 2}); })},
       {"group_norm_silu", one([](const Tensor& x) { return group_norm(x, {}, {}, {.groups = 2, .silu = true}); })},
       {"mse_per_sample", one([](const Tensor& x) { return mse_per_sample(x, ones_like(x)); })},
-      {"linear", two([](const Tensor& x, const Tensor& w) { return linear(x, transpose(w), floats({0, nan, 1})); })},
+      {"linear", two([](const Tensor& x, const Tensor& w) { return linear(x, transpose(w), floats({0, none, 1})); })},
       {"conv2d", two([](const Tensor& x, const Tensor& k) { return conv2d(x, k, {}, {.padding = same(3)}); })},
       {"resize_nearest", one([](const Tensor& x) { return resize(x, 8, 7, Resize::nearest); })},
       {"resize_bilinear", one([](const Tensor& x) { return resize(x, 7, 4, Resize::bilinear); })},
@@ -140,7 +140,7 @@ TEST_CASE("G7: NaN and Inf go through every op as in PyTorch") {
 TEST_CASE("G7: a NaN or Inf at any position of a long row") {
   for (Index n : {1, 7, 8, 9, 31, 64, 257})
     for (Index at : {Index(0), n / 2, n - 1})
-      for (double bad : {nan, inf}) {
+      for (double bad : {none, inf}) {
         std::vector<double> v(std::size_t(n), 0.5);
         v[std::size_t(at)] = bad;
         const Tensor x = floats(v, {1, n});
@@ -158,7 +158,7 @@ TEST_CASE("G7: a NaN or Inf at any position of a long row") {
 }
 
 TEST_CASE("G7: dropout passes NaN and Inf on, dropped or not, as x times the mask") {
-  const Tensor x = full({64}, nan);
+  const Tensor x = full({64}, none);
   for (double y : numbers(dropout(x, 0.5, Rng{1}))) CHECK(std::isnan(y));
 }
 

@@ -15,8 +15,8 @@ struct Linear {
     if (o.bias) bias = p.param("bias", {out}, init::fan_in(in));
   }
   Linear(const Scope& p, Index in, Index out) : Linear(p, in, out, Options{}) {}
-  Tensor operator()(const Tensor& x, Activation activation = Activation::none) const {
-    return linear(x, weight, bias ? Tensor(*bias) : Tensor{}, activation);
+  Tensor operator()(const Tensor& x, Activation activation = Activation::none, Site at = Site::current()) const {
+    return linear(x, weight, bias ? Tensor(*bias) : Tensor{}, activation, at);
   }
 };
 
@@ -32,11 +32,18 @@ struct Conv2d {
   std::optional<Param> bias;  // [out]
   Conv2dAttrs attrs;
   Conv2d(const Scope& p, Index in, Index out, Options o)
-      : weight(p.param("weight", {out, o.kernel, o.kernel, in / o.groups}, init::fan_in(in / o.groups * o.kernel * o.kernel))),
+      : weight(p.param("weight", {out, o.kernel, o.kernel, in_of_group(in, o)}, init::fan_in(in_of_group(in, o) * o.kernel * o.kernel))),
         attrs{.stride = o.stride, .padding = o.padding, .groups = o.groups} {
-    if (o.bias) bias = p.param("bias", {out}, init::fan_in(in / o.groups * o.kernel * o.kernel));
+    if (o.bias) bias = p.param("bias", {out}, init::fan_in(in_of_group(in, o) * o.kernel * o.kernel));
   }
-  Tensor operator()(const Tensor& x) const { return conv2d(x, weight, bias ? Tensor(*bias) : Tensor{}, attrs); }
+  Tensor operator()(const Tensor& x, Site at = Site::current()) const { return conv2d(x, weight, bias ? Tensor(*bias) : Tensor{}, attrs, at); }
+
+ private:
+  static Index in_of_group(Index in, const Options& o) {
+    if (o.groups < 1 || in % o.groups)
+      fail({.op = "conv2d", .what = "the groups do not divide the input channels", .expected = "a divisor of " + std::to_string(in), .got = std::to_string(o.groups) + " groups"}, Site{});
+    return in / o.groups;
+  }
 };
 
 struct GroupNorm {
@@ -44,7 +51,7 @@ struct GroupNorm {
   GroupNormAttrs attrs;
   GroupNorm(const Scope& p, Index channels, GroupNormAttrs a)
       : weight(p.param("weight", {channels}, init::constant(1))), bias(p.param("bias", {channels}, init::constant(0))), attrs(a) {}
-  Tensor operator()(const Tensor& x) const { return group_norm(x, weight, bias, attrs); }
+  Tensor operator()(const Tensor& x, Site at = Site::current()) const { return group_norm(x, weight, bias, attrs, at); }
 };
 
 struct LayerNorm {
@@ -52,13 +59,13 @@ struct LayerNorm {
   LayerNormAttrs attrs;
   LayerNorm(const Scope& p, Index channels, LayerNormAttrs a = {})
       : weight(p.param("weight", {channels}, init::constant(1))), bias(p.param("bias", {channels}, init::constant(0))), attrs(a) {}
-  Tensor operator()(const Tensor& x) const { return layer_norm(x, weight, bias, attrs); }
+  Tensor operator()(const Tensor& x, Site at = Site::current()) const { return layer_norm(x, weight, bias, attrs, at); }
 };
 
 struct Embedding {
   Param weight;  // [count, dim]
   Embedding(const Scope& p, Index count, Index dim) : weight(p.param("weight", {count, dim}, init::normal(1))) {}
-  Tensor operator()(const Tensor& ids) const { return embedding(weight, ids); }
+  Tensor operator()(const Tensor& ids, Site at = Site::current()) const { return embedding(weight, ids, at); }
 };
 
 }  // namespace sspo::nn

@@ -83,8 +83,8 @@ class Scope {
   Scope(Params& params, std::string path) : params_(&params), path_(std::move(path)) {}
   Scope operator/(const std::string& name) const { return {*params_, path_.empty() ? name : path_ + "." + name}; }
   Scope operator/(Index i) const { return *this / std::to_string(i); }
-  Param param(const std::string& name, const Shape& shape, const Params::Init& init) const {
-    return params_->get(path_.empty() ? name : path_ + "." + name, shape, init);
+  Param param(const std::string& name, const Shape& shape, const Params::Init& init, Site at = Site::current()) const {
+    return params_->get(path_.empty() ? name : path_ + "." + name, shape, init, at);
   }
   const std::string& path() const { return path_; }
 

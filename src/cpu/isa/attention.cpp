@@ -154,36 +154,19 @@ void forward(const Context& ctx, const AttentionArgs& a) {
     Carver carver{memory.as<char>() + std::size_t(worker) * measure.used};
     const ForwardPanels<C> w(carver, size, D);
 
-    for (Index i = 0; i < nq; i += strip<C>)  // 1. queries into lanes, S already in units of log 2
-      gather_columns<C>(rows_at<T>(a.q, b, q0 + i, h), a.q.strides.row, least(strip<C>, nq - i), D, w.q + i * D,
-                        C(a.scale * log2_e), w.row, w.ld);
-    for (Index i = 0; i < round_up(nq, strip<C>); ++i) w.top[i] = -infinity<C>, w.sum[i] = 0;
-    const Index seen = a.causal ? least(M, q0 + nq) : M;
-    for (Index i = 0; seen == 0 && i < round_up(nq, strip<C>) * D; ++i) w.o[i] = 0;
-
-    for (Index k0 = 0; k0 < seen; k0 += size.keys) {
-      const Index block = least(size.keys, seen - k0);
-      gather_rows<C>(rows_at<T>(a.k, b, k0, h), a.k.strides.row, block, D, w.k, w.ld);
-      gather_rows<C>(rows_at<T>(a.v, b, k0, h), a.v.strides.row, block, D, w.v, w.ld);
-      for (Index i = 0; i < nq; i += strip<C>) {
-        const Index width = least(strip<C>, nq - i), nk = a.causal ? least(block, q0 + i + width - k0) : block;
-        if (nk <= 0) continue;
-        strip_product<C, Order::rows>(width, nk, D, w.k, w.ld, w.q + i * D, strip<C>, w.s, strip<C>, nullptr);  // 2. S
-        if (a.mask.data) add_mask<C>(a, b, h, q0 + i, width, k0, nk, w.s, w.mask);
-        if (a.causal && k0 + nk > q0 + i + 1) hide_later_keys<C>(q0 + i, k0, nk, w.s);
-        if (width > lanes<C>) softmax_strip<C, 2>(nk, w.s, w.top + i, w.sum + i, w.keep);                        // 3. P
-        else softmax_strip<C, 1>(nk, w.s, w.top + i, w.sum + i, w.keep);
-        strip_product<C, Order::columns>(width, D, nk, w.v, w.ld, w.s, strip<C>, w.o + i * D, strip<C>, k0 == 0 ? nullptr : w.keep);  // 4. O
-      }
-    }
-
-    C* lse = a.lse ? static_cast<C*>(a.lse) + (b * H + h) * N + q0 : nullptr;
-    for (Index i = 0; i < nq; i += strip<C>) {  // 5. divide by the sums, queries back into rows
+    const auto load_queries = [&](Index i) {  // 1. queries into lanes, S already in units of log 2
+      const Index width = least(strip<C>, nq - i), next = least(strip<C>, nq - i - width);
+      gather_columns<C>(rows_at<T>(a.q, b, q0 + i, h), a.q.strides.row, width, D, w.q + i * D, C(a.scale * log2_e), w.row,
+                        w.ld);
+      if (next > 0) prefetch_rows<0>(rows_at<T>(a.q, b, q0 + i + width, h), a.q.strides.row, next, D);
+      prefetch_rows<1>(rows_at<T>(a.o, b, q0 + i, h), a.o.strides.row, width, D);
+      for (Index j = i; j < i + strip<C>; ++j) w.top[j] = -infinity<C>, w.sum[j] = 0;
+    };
+    const auto store_output = [&](Index i) {  // 5. divide by the sums, queries back into rows
+      using P = Pack<C>;
       const Index width = least(strip<C>, nq - i);
       for (int l = 0; l < tile_packs; ++l) {
-        using P = Pack<C>;
-        const P total = P::load(w.sum + i + l * P::size);
-        const P inverse = select<C>(total == P(C(0)), P(C(0)), P(C(1)) / total);
+        const P total = P::load(w.sum + i + l * P::size), inverse = select<C>(total == P(C(0)), P(C(0)), P(C(1)) / total);
         fma(P(C(log_2)), P::load(w.top + i + l * P::size), log(total)).store(w.sum + i + l * P::size);
         for (Index d = 0; d < D; ++d) {
           C* o = w.o + i * D + d * strip<C> + l * P::size;
@@ -191,8 +174,31 @@ void forward(const Context& ctx, const AttentionArgs& a) {
         }
       }
       scatter_columns<C>(w.o + i * D, width, D, rows_at<T>(a.o, b, q0 + i, h), a.o.strides.row, C(1), w.row, w.ld);
-      for (Index j = i; lse && j < i + width; ++j) lse[j] = w.sum[j];
-    }
+      if (a.lse) std::memcpy(static_cast<C*>(a.lse) + (b * H + h) * N + q0 + i, w.sum + i, std::size_t(width) * sizeof(C));
+    };
+
+    const Index seen = a.causal ? least(M, q0 + nq) : M;
+    Index k0 = 0;
+    do {
+      const Index block = least(size.keys, seen - k0);
+      gather_rows<C>(rows_at<T>(a.k, b, k0, h), a.k.strides.row, block, D, w.k, w.ld);
+      gather_rows<C>(rows_at<T>(a.v, b, k0, h), a.v.strides.row, block, D, w.v, w.ld);
+      for (Index i = 0; i < nq; i += strip<C>) {
+        const Index width = least(strip<C>, nq - i), nk = a.causal ? least(block, q0 + i + width - k0) : block;
+        if (k0 == 0) load_queries(i);
+        if (nk > 0 || k0 == 0) {
+          strip_product<C, Order::rows>(width, nk, D, w.k, w.ld, w.q + i * D, strip<C>, w.s, strip<C>, nullptr);   // 2. S
+          if (a.mask.data) add_mask<C>(a, b, h, q0 + i, width, k0, nk, w.s, w.mask);
+          if (a.causal && k0 + nk > q0 + i + 1) hide_later_keys<C>(q0 + i, k0, nk, w.s);
+          if (width > lanes<C>) softmax_strip<C, 2>(nk, w.s, w.top + i, w.sum + i, w.keep);                         // 3. P
+          else softmax_strip<C, 1>(nk, w.s, w.top + i, w.sum + i, w.keep);
+          strip_product<C, Order::columns>(width, D, nk, w.v, w.ld, w.s, strip<C>, w.o + i * D, strip<C>,
+                                           k0 == 0 ? nullptr : w.keep);                                             // 4. O
+        }
+        if (k0 + size.keys >= seen) store_output(i);
+      }
+      k0 += size.keys;
+    } while (k0 < seen);
   });
 }
 

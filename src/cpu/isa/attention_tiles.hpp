@@ -142,6 +142,13 @@ inline void transpose(const C* src, Index lds, Index rows, Index cols, C* dst, I
     for (Index c = 0; c < cols; ++c) dst[c * ldd + r] = factor * src[r * lds + c];
 }
 
+// Starts the way of rows into the caches: for what is read or written after the next piece of arithmetic.
+template <int write, class T>
+inline void prefetch_rows(const T* p, Index stride, Index rows, Index cols) {
+  for (Index r = 0; r < rows; ++r, p += stride)
+    for (Index c = 0; c < cols; c += cache_line / Index(sizeof(T))) __builtin_prefetch(p + c, write, 2);
+}
+
 // Rows of T in memory become rows of C in a panel, filled up with zeros to whole packs. Even where T is C:
 // rows of a [B, N, H, D] tensor lie pages apart and share few cache sets, those of a panel do not.
 template <class C, class T>

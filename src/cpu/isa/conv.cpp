@@ -49,9 +49,9 @@ struct ConvPatches {
     }
     return p;
   }
-  // The channels tap t sees from p, or null outside the image.
-  const T* seen(Position p, Index t) const {
-    const Index y = down.at(p.y, t / across.count), x = across.at(p.x, t % across.count);
+  // The channels tap (u, v) sees from p, or null outside the image.
+  const T* seen(Position p, Index u, Index v) const {
+    const Index y = down.at(p.y, u), x = across.at(p.x, v);
     return y >= 0 && y < h && x >= 0 && x < w ? data + ((p.b * h + y) * w + x) * pixel : nullptr;
   }
 
@@ -63,31 +63,37 @@ struct ConvPatches {
   // As A: lines are positions, k = (tap, channel).
   template <class P>
   void pack_rows(Index i0, Index lines, Index k0, Index nk, typename P::Word* to, Index ld) const {
+    if (nk == 0) return;  // no tap of this residue
     Position p = position(i0);
+    const Index t0 = k0 / channels, c0 = k0 % channels;
     for (Index i = 0; i < lines; ++i, p = next(p), to += ld) {
-      Index t = k0 / channels, c = k0 % channels;
-      for (Index k = 0; k < nk; ++t, c = 0) {
+      Index u = t0 / across.count, v = t0 % across.count, c = c0;
+      for (Index k = 0; k < nk; c = 0) {
         const Index n = min(channels - c, nk - k);
-        const T* const from = seen(p, t);
+        const T* const from = seen(p, u, v);
         put<P>(from ? from + c : nullptr, n, to, k);
         k += n;
+        if (++v == across.count) v = 0, ++u;
       }
       if (P::depth == 2 && nk % 2) put<P>(nullptr, 1, to, nk);
     }
   }
+
+  Runs runs(Index, Index, Index, Index) const { return {data, 0, 0, 0}; }  // several products have just read it
 
   // As B of the weight gradient: columns are (tap, channel), k = position.
   template <class P>
   void pack_panels(Index j0, Index n, Index k0, Index nk, typename P::Word* to) const {
     const Index words = P::words(nk);
     clear_last_panel<P>(n, words, to);
-    Index t = j0 / channels, c = j0 % channels;
-    for (Index j = 0; j < n; ++t, c = 0) {
-      const Index count = min(channels - c, n - j);
+    // A few panels at a time, so that what is being written fits L1 whatever the panels' distance.
+    for (Index j = 0; j < n;) {
+      const Index t = (j0 + j) / channels, c = (j0 + j) % channels, u = t / across.count, v = t % across.count;
+      const Index count = min(min(channels - c, n - j), 4 * P::NR - j % P::NR);
       Position p = position(k0);
       const auto take = [&](Index k) -> const T* {
         if (k >= nk) return nullptr;
-        const T* const from = seen(p, t);
+        const T* const from = seen(p, u, v);
         p = next(p);
         return from ? from + c : nullptr;
       };
@@ -123,14 +129,17 @@ struct ConvWeights {
   Taps down, across;
 
   const ConvWeights& item(Index) const { return *this; }
+  const T* row(Index k) const {
+    const Index t = k / out, o = k % out;
+    const Index u = down.first + t / across.count * down.step, v = across.first + t % across.count * across.step;
+    return data + o * filter + (u * kw + v) * in;
+  }
+  Runs runs(Index j0, Index n, Index k0, Index nk) const {  // up to the end of the first tap
+    return {row(k0) + j0, min(nk, out - k0 % out), n * Index(sizeof(T)), filter * Index(sizeof(T))};
+  }
   template <class P>
   void pack_panels(Index j0, Index n, Index k0, Index nk, typename P::Word* to) const {
-    const auto row = [&](Index k) {
-      const Index t = (k0 + k) / out, o = (k0 + k) % out;
-      const Index u = down.first + t / across.count * down.step, v = across.first + t % across.count * across.step;
-      return data + o * filter + (u * kw + v) * in + j0;
-    };
-    pack_panels_by_rows<P>(row, n, nk, to);
+    pack_panels_by_rows<P>([&](Index k) { return row(k0 + k) + j0; }, n, nk, to);
   }
 };
 

@@ -1,6 +1,6 @@
 #include "cpu/gemm.hpp"
 
-#include "cpu/isa/gemm_engine.hpp"
+#include "cpu/isa/gemm_few_rows.hpp"
 
 namespace sspo::cpu::SSPO_ISA {
 
@@ -20,7 +20,9 @@ void multiply_matrices(const Context& ctx, const GemmArgs& g) {
   f.accumulate = g.accumulate;
   // A batch that shares B and follows on without a gap is one tall matrix.
   if (s.batch > 1 && b.batch == 0 && a.batch == s.m * a.line && c.batch == s.m * c.ld) s = {1, s.batch * s.m, s.n, s.k};
-  multiply<In, Out>(ctx, s, a, b, c, f, g.packed_b);
+  const bool few = s.m <= few_rows_most && !g.packed_b && (b.step == 1 || b.line == 1);
+  if (few && s.m > 0 && s.n > 0 && s.batch > 0) multiply_few_rows<In, Out>(ctx, s, a, b, c, f);
+  else multiply<In, Out>(ctx, s, a, b, c, f, g.packed_b);
 }
 
 template <class In>

@@ -20,15 +20,6 @@
 
 namespace sspo::cpu::SSPO_ISA {
 
-#ifndef KC_BYTES
-#define KC_BYTES 24576
-#endif
-#ifndef KPD
-#define KPD 3
-#endif
-#ifndef L2B
-#define L2B 131072
-#endif
 struct Range {
   Index begin, end;
   Index size() const { return end - begin; }
@@ -70,10 +61,13 @@ struct Plan {
   Index row_tasks, col_tasks, slices;
 };
 
+// What a block of B or A may take: one panel of B with the rows that pass by in L1, rows of A in a quarter of L2.
+inline constexpr Index panel_bytes = 24576, block_bytes = 131072;
+
 template <class P>
 inline Plan plan_for(const Size& s, bool packed, bool wide_scratch) {
-  constexpr Index MR = P::MR, NR = P::NR;
-  constexpr Index kc_most = KC_BYTES / sizeof(typename P::Word) / P::NR, l2_words = L2B / sizeof(typename P::Word);
+  constexpr Index MR = P::MR, NR = P::NR, word = sizeof(typename P::Word);
+  constexpr Index kc_most = panel_bytes / word / NR, block_words = block_bytes / word;
   const Index words = P::words(s.k);
   Plan p;
   // Enough tasks for many threads, none so small that starting it costs more than it saves.
@@ -81,8 +75,8 @@ inline Plan plan_for(const Size& s, bool packed, bool wide_scratch) {
   const Index wanted = min(16, max(1, Index(work / 2e6)));
   const auto tasks = [&] { return s.batch * ceil_div(s.m, p.rows) * ceil_div(s.n, p.cols); };
   p.share_b = packed || (s.batch == 1 && (s.m > 512 || s.n < 512));
-  const Index kc_private = min(words, kc_most / KPD);
-  const Index most_cols = p.share_b ? (wide_scratch ? 512 : 1024) : max(NR, round_up(l2_words / max(1, kc_private), NR));
+  const Index kc_private = min(words, kc_most / 2);  // wider blocks of B: longer runs in memory
+  const Index most_cols = p.share_b ? (wide_scratch ? 512 : 1024) : max(NR, round_up(block_words / max(1, kc_private), NR));
   p.cols = round_up(ceil_div(s.n, ceil_div(s.n, most_cols)), NR);
   if (p.share_b) {
     p.rows = 16 * MR;
@@ -100,7 +94,7 @@ inline Plan plan_for(const Size& s, bool packed, bool wide_scratch) {
   p.slice = max(8, round_up(ceil_div(words, p.slices), 8));
   p.slices = max(1, ceil_div(words, p.slice));
   p.kc = max(8, round_up(ceil_div(p.slice, max(1, ceil_div(p.slice, p.share_b ? kc_most : kc_private))), 8));
-  p.rows_at_once = min(p.rows, max(MR, l2_words / p.kc / MR * MR));
+  p.rows_at_once = min(p.rows, max(MR, block_words / p.kc / MR * MR));
   return p;
 }
 
@@ -127,7 +121,7 @@ template <class P, int Rows>
 [[gnu::noinline]] void store_sums(const typename P::Word* const* a, const typename P::Word* b, Index words,
                                   typename P::Sum (*to)[P::NR]) {
   Pack<typename P::Sum> acc[Rows][P::NV];
-  tile_sums<P, Rows>(a, b, words, b, acc);
+  tile_sums<P, Rows>(a, b, words, {reinterpret_cast<const char*>(b), 0}, acc);
   unroll<Rows, P::NV>([&](auto i, auto v) { acc[i][v].store(to[i] + v * Pack<typename P::Sum>::size); });
 }
 template <class P, int Rows = P::MR>
@@ -165,7 +159,7 @@ struct Tiles {
   }
 
   // A whole tile, finished in the registers.
-  [[gnu::noinline]] void whole(const Word* const* a, const Word* b, Index words, const Word* next, Index i0, Index j0,
+  [[gnu::noinline]] void whole(const Word* const* a, const Word* b, Index words, Ahead next, Index i0, Index j0,
                                bool first, bool last) const {
     Sum* sums[MR];
     for (int i = 0; i < MR; ++i) {
@@ -178,18 +172,18 @@ struct Tiles {
     const auto each = [&](const auto& act) __attribute__((always_inline)) {
       unroll<MR, NV>([&](auto i, auto v) __attribute__((always_inline)) { act(acc[i][v], i, v * W); });
     };
-    if (f.alpha != 1) each([&](Pack<Sum>& x, int, int) { x *= Pack<Sum>(Sum(f.alpha)); });
-    if (!first || (sums_in_c && f.accumulate)) each([&](Pack<Sum>& x, int i, int j) { x += Pack<Sum>::load(sums[i] + j); });
+    if (f.alpha != 1) each([&](Pack<Sum>& x, int, int) __attribute__((always_inline)) { x *= Pack<Sum>(Sum(f.alpha)); });
+    if (!first || (sums_in_c && f.accumulate)) each([&](Pack<Sum>& x, int i, int j) __attribute__((always_inline)) { x += Pack<Sum>::load(sums[i] + j); });
     if (!last) {
-      each([&](Pack<Sum>& x, int i, int j) { x.store(sums[i] + j); });
+      each([&](Pack<Sum>& x, int i, int j) __attribute__((always_inline)) { x.store(sums[i] + j); });
     } else if (f.act != Activation::none || (f.accumulate && !sums_in_c)) {
       alignas(64) Sum tile[MR][NR];
-      each([&](Pack<Sum>& x, int i, int j) { x.store(tile[i] + j); });
+      each([&](Pack<Sum>& x, int i, int j) __attribute__((always_inline)) { x.store(tile[i] + j); });
       for (Index i = 0; i < MR; ++i) finish(tile[i], NR, i0 + i, j0);
     } else {
-      if (f.bias) each([&](Pack<Sum>& x, int i, int j) { x += load_as<Sum>(bias_at(i0 + i, j0) + j); });
-      if (f.residual) each([&](Pack<Sum>& x, int i, int j) { x += load_as<Sum>(residual_at(c.row(i0 + i), j0) + j); });
-      each([&](Pack<Sum>& x, int i, int j) { store_as<Sum>(x, c.row(i0 + i) + j0 + j); });
+      if (f.bias) each([&](Pack<Sum>& x, int i, int j) __attribute__((always_inline)) { x += load_as<Sum>(bias_at(i0 + i, j0) + j); });
+      if (f.residual) each([&](Pack<Sum>& x, int i, int j) __attribute__((always_inline)) { x += load_as<Sum>(residual_at(c.row(i0 + i), j0) + j); });
+      each([&](Pack<Sum>& x, int i, int j) __attribute__((always_inline)) { store_as<Sum>(x, c.row(i0 + i) + j0 + j); });
     }
   }
 
@@ -319,6 +313,15 @@ inline void multiply(const Context& ctx, const Size& s, const A& a, const B& b, 
       const Index kw = min(p.kc, ks.end - k0), nk = min(kw * P::depth, s.k - k0 * P::depth);
       const bool first = k0 == ks.begin, last = k0 + kw >= ks.end;
       if (!p.share_b) b_item.template pack_panels<P>(cols.begin, cols.size(), k0 * P::depth, nk, b_panels);
+      // What a tile brings nearer: a part of the next panel; or, where B is packed block by block, of the next block.
+      const Index lines = max(1, kw / 4);
+      const Runs runs = p.share_b || last ? Runs{} : b_item.runs(cols.begin, cols.size(), (k0 + kw) * P::depth, min(nk, s.k - (k0 + kw) * P::depth));
+      const auto ahead = [&](const Word* panel, Index before, Index tile) -> Ahead {
+        if (p.share_b) return {reinterpret_cast<const char*>(panel + words * NR) + tile * lines * 64, 64};
+        const Index pieces = max(1, ceil_div(runs.count, lines)), part = before + tile;
+        if (part / pieces * 64 >= runs.bytes) return {reinterpret_cast<const char*>(panel), 0};
+        return {static_cast<const char*>(runs.data) + part % pieces * lines * runs.step + part / pieces * 64, runs.step};
+      };
       for (Index i0 = rows.begin; i0 < rows.end; i0 += p.rows_at_once) {
         const Range block{i0, min(i0 + p.rows_at_once, rows.end)};
         const Word* a0 = a_rows;
@@ -332,14 +335,13 @@ inline void multiply(const Context& ctx, const Size& s, const A& a, const B& b, 
         for (Index j = cols.begin; j < cols.end; j += NR) {
           const Word* const panel = p.share_b ? panels + (j * words + k0 * NR) : b_panels + (j - cols.begin) * kw;
           const Index nj = min(NR, cols.end - j);
-          const Word* const next = panel + (p.share_b ? words : kw) * NR;  // brought nearer tile by tile
-          const Index ahead = kw / 4 * 16;
+          const Index row_tile = (j - cols.begin) / NR * ceil_div(block.size(), MR);
           for (Index i = block.begin; i < block.end; i += MR) {
             const Index ni = min(MR, block.end - i);
             const Word* row[MR];
             for (Index q = 0; q < MR; ++q) row[q] = a0 + (i - block.begin + min(q, ni - 1)) * a_ld;
             if (ni == MR && nj == NR)
-              tiles.whole(row, panel, kw, next + (i - block.begin) / MR * ahead, i, j, first, last);
+              tiles.whole(row, panel, kw, ahead(panel, row_tile, (i - block.begin) / MR), i, j, first, last);
             else
               tiles.any(row, panel, kw, i, ni, j, nj, first, last);
           }

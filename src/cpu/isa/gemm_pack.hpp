@@ -13,7 +13,7 @@ namespace sspo::cpu::SSPO_ISA {
 
 // W registers of W lanes, transposed in log2(W) butterflies: step s swaps lane bit s with register bit s.
 template <int s, class T, int... l>
-inline void transpose_step(Pack<T>* r, std::integer_sequence<int, l...>) {
+[[gnu::always_inline]] inline void transpose_step(Pack<T>* r, std::integer_sequence<int, l...>) {
   constexpr int W = Pack<T>::size;
 #pragma GCC unroll 16
   for (int i = 0; i < W; ++i) {
@@ -24,7 +24,7 @@ inline void transpose_step(Pack<T>* r, std::integer_sequence<int, l...>) {
   }
 }
 template <class T>
-inline void transpose(Pack<T>* r) {
+[[gnu::always_inline]] inline void transpose(Pack<T>* r) {
   constexpr int W = Pack<T>::size;
   constexpr auto lanes = std::make_integer_sequence<int, W>{};
   if constexpr (W >= 16) transpose_step<8>(r, lanes);
@@ -128,6 +128,12 @@ inline void copy_across_panels(const typename P::In* lo, const typename P::In* h
   }
 }
 
+// Where a part of B lies in memory: `count` runs of `bytes` bytes, `step` bytes apart.
+struct Runs {
+  const void* data;
+  Index count, bytes, step;
+};
+
 // Columns beyond n in the last panel are zeros: they multiply, but reach no C.
 template <class P>
 inline void clear_last_panel(Index n, Index words, typename P::Word* to) {
@@ -190,6 +196,7 @@ struct Lines {
           for (int q = 0; q < W; ++q) {
             const Index k = (kw + q) * D;
             const In* const lo = p + i + k * step;
+            if (i * sizeof(In) % 64 == 0) __builtin_prefetch(reinterpret_cast<const char*>(lo) + 64);
             const In* const hi = D == 2 && k + 1 < nk ? lo + step : nullptr;
             r[q] = k >= nk ? zero<Word>()
                            : ni == W ? Across<P>::load(lo, hi) : Across<P>::load_n(lo, hi, ni);
@@ -201,6 +208,12 @@ struct Lines {
     } else {
       gather<P>(p, lines, nk, to, ld, 1);
     }
+  }
+
+  Runs runs(Index j0, Index lines, Index k0, Index nk) const {
+    const Index size = sizeof(In);
+    const In* const p = data + j0 * line + k0 * step;
+    return step == 1 ? Runs{p, lines, nk * size, line * size} : Runs{p, nk, lines * size, step * size};
   }
 
   template <class P>

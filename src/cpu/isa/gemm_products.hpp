@@ -60,6 +60,10 @@ inline void add_product(Pack<float>& acc, Pack<std::int32_t> a, Pack<std::int32_
 #endif
 }
 
+inline float widened(bf16 x) { return to_float(x); }
+inline float widened(float x) { return x; }
+inline double widened(double x) { return x; }
+
 // Elements In, sums Sum; a Word holds `depth` elements along k.
 template <class InT, class SumT, class WordT, int depth_>
 struct ProductsOf {

@@ -26,11 +26,16 @@ template <int N, int M, class F>
   });
 }
 
-// The sums of one tile, `words` words deep. Meanwhile `next`, what the following tiles read, is brought nearer:
-// one cache line for every four words of k.
+// Cache lines to bring nearer while a tile computes, `step` bytes apart: one for every four words of k.
+struct Ahead {
+  const char* line;
+  Index step;
+};
+
+// The sums of one tile, `words` words deep.
 template <class P, int Rows>
 [[gnu::always_inline]] inline void tile_sums(const typename P::Word* const* rows, const typename P::Word* b, Index words,
-                                             const typename P::Word* next,
+                                             Ahead next,
                                              Pack<typename P::Sum> (&sums)[Rows][P::NV]) {
   using Word = typename P::Word;
   constexpr int W = Pack<Word>::size, NV = P::NV, NR = P::NR;
@@ -47,8 +52,8 @@ template <class P, int Rows>
     });
   };
   Index k = 0;
-  for (; k + 4 <= words; k += 4, b += 4 * NR, next += 64 / sizeof(Word)) {
-    __builtin_prefetch(next, 0, 2);
+  for (; k + 4 <= words; k += 4, b += 4 * NR, next.line += next.step) {
+    __builtin_prefetch(next.line, 0, 2);
     unroll<4>([&](auto q) __attribute__((always_inline)) { step(k + q, b + q * NR); });
   }
   for (; k < words; ++k, b += NR) step(k, b);

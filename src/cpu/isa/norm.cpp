@@ -34,6 +34,13 @@ struct Cut {
   }
 };
 
+// body(row, rows) over [first, last): four rows share one visit to the coefficients of a channel.
+template <class F>
+inline void each_row_group(Index first, Index last, F&& body) {
+  for (; first + 4 <= last; first += 4) body(first, std::integral_constant<Index, 4>{});
+  for (; first < last; ++first) body(first, std::integral_constant<Index, 1>{});
+}
+
 // --- group norm, forward ----------------------------------------------------------------------
 // 1. per chunk and channel: S = Σ (x - x₀), Q = Σ (x - x₀)² in C, x₀ = the chunk's first position; then, in f64,
 //    moved to the sample's first position, so that chunks add up. As x₀ is one of the n values, (x₀ - μ)² is at
@@ -108,17 +115,18 @@ struct GroupNorm {
 
   template <bool silu_too>
   void write(Index sample, Index first, Index last, const C* plan) const {
-    const Index begin = (sample * P + first) * K;
     const C *near = plan, *a = plan + K, *b = plan + 2 * K;
-    for (Index r = 0; r < last - first; ++r) {
-      const T* from = x + begin + r * K;
-      T* to = y + begin + r * K;
+    each_row_group(first, last, [&](Index p, auto rows) {
+      const Index begin = (sample * P + p) * K;
       each_pack<C>(K, [&](Index c, auto lanes) {
-        const Pack<C> t = load<C>(from + c, lanes) - load<C>(near + c, lanes);
-        const Pack<C> z = fma(t, load<C>(a + c, lanes), load<C>(b + c, lanes));
-        store(silu_too ? silu(z) : z, to + c, lanes);
+        const Pack<C> m = load<C>(near + c, lanes), scale = load<C>(a + c, lanes), shift = load<C>(b + c, lanes);
+        for (Index r = 0; r < rows; ++r) {
+          const Index i = begin + r * K + c;
+          const Pack<C> z = fma(load<C>(x + i, lanes) - m, scale, shift);
+          store(silu_too ? silu(z) : z, y + i, lanes);
+        }
       });
-    }
+    });
   }
   void write(Index sample, Index first, Index last, const C* plan) const {
     args.silu ? write<true>(sample, first, last, plan) : write<false>(sample, first, last, plan);
@@ -164,11 +172,11 @@ void group_norm(const Context& ctx, const GroupNormArgs& args) {
 // --- group norm, backward ---------------------------------------------------------------------
 // With t = x - near, z = t a + b as above and d = dL/dz = g, or g silu'(z):
 //   dβ = Σ d    dγ = Σ d x̂    dx = r (γ d - m₁ - x̂ m₂)    m₁, m₂ = the group's means of γ d and γ d x̂
-// 1. per chunk and channel: A = Σ d, E = Σ d t
+// 1. per chunk and channel: A = Σ d, E = Σ d t; d stays in dx where it was not free (silu) and T holds it
 // 2. per sample: x̂ = r (t - (μ - near)) turns E into Σ d x̂;  m₁, m₂;  per channel  dx = a d + u t + v
-// 3. dx, from x and g again;  dγ, dβ: samples added in order
+// 3. dx, from x and d (or g) again;  dγ, dβ: samples added in order
 // Owns:  1 and 3: task = one chunk.  2: task = one sample.
-// Costs: x and g read twice, dx written once. 14 FLOPs an element, + 52 for silu.
+// Costs: x and g read twice, dx written once, with silu twice. 11 FLOPs an element, + 25 for silu, twice that in bf16.
 template <class T, class C>
 struct GroupNormGrad {
   const GroupNormGradArgs& args;
@@ -190,6 +198,7 @@ struct GroupNormGrad {
 
   template <bool silu_too>
   static Pack<C> slope(Pack<C> z, Pack<C> g) { return silu_too ? g * silu_slope(z) : g; }
+  static constexpr bool keeps_d = std::is_same_v<T, C>;
 
   // sums [2, K]: A, then E
   template <bool silu_too>
@@ -203,6 +212,7 @@ struct GroupNormGrad {
         for (Index r = 0; r < rows; ++r) {
           const Pack<C> t = load<C>(x + begin + r * K + c, lanes) - near;
           const Pack<C> d = slope<silu_too>(fma(t, a, b), load<C>(g + begin + r * K + c, lanes));
+          if constexpr (silu_too && keeps_d) store(d, dx + begin + r * K + c, lanes);
           A += d;
           E = fma(d, t, E);
         }
@@ -242,15 +252,22 @@ struct GroupNormGrad {
   template <bool silu_too>
   void write(Index sample, Index first, Index last, const C* plan) const {
     const C *near = plan, *scale = plan + K, *b = plan + 2 * K, *u = plan + 3 * K, *v = plan + 4 * K;
-    for (Index p = first; p < last; ++p) {
-      const T *x_row = x + (sample * P + p) * K, *g_row = g + (sample * P + p) * K;
-      T* dx_row = dx + (sample * P + p) * K;
+    constexpr bool kept = silu_too && keeps_d;
+    each_row_group(first, last, [&](Index p, auto rows) {
+      const Index begin = (sample * P + p) * K;
+      const T* from = kept ? dx : g;
       each_pack<C>(K, [&](Index c, auto lanes) {
-        const Pack<C> t = load<C>(x_row + c, lanes) - load<C>(near + c, lanes), a = load<C>(scale + c, lanes);
-        const Pack<C> d = slope<silu_too>(fma(t, a, load<C>(b + c, lanes)), load<C>(g_row + c, lanes));
-        store(fma(d, a, fma(t, load<C>(u + c, lanes), load<C>(v + c, lanes))), dx_row + c, lanes);
+        const Pack<C> m = load<C>(near + c, lanes), a = load<C>(scale + c, lanes), shift = load<C>(b + c, lanes);
+        const Pack<C> slant = load<C>(u + c, lanes), level = load<C>(v + c, lanes);
+        for (Index r = 0; r < rows; ++r) {
+          const Index i = begin + r * K + c;
+          const Pack<C> t = load<C>(x + i, lanes) - m;
+          Pack<C> d = load<C>(from + i, lanes);
+          if constexpr (!kept) d = slope<silu_too>(fma(t, a, shift), d);
+          store(fma(d, a, fma(t, slant, level)), dx + i, lanes);
+        }
       });
-    }
+    });
   }
 };
 
@@ -303,10 +320,10 @@ void group_norm_grad(const Context& ctx, const GroupNormGradArgs& args) {
 }
 
 // --- layer norm -------------------------------------------------------------------------------
-// Owns:  task = a block of rows; a row stays in L1 over the three times it is read.
-// Costs: x read, y written once. 9 FLOPs an element.
-//   m = x₀ + Σ (x - x₀) / n;   then with t = x - m in C:   μ = m + Σ t / n,   σ² = Σ t² / n - (Σ t / n)²
-// The second pass mends what rounding the first has cost; a constant row gives t = 0 exactly.
+// S = Σ (x - x₀), Q = Σ (x - x₀)² in C, over runs of fixed length; μ = x₀ + S/n, σ² = Q/n - (S/n)². As for group
+// norm, x₀ is one of the n values and (x₀ - μ)² at most n σ².
+// Owns:  task = a block of rows; a row stays in L1 over the two times it is read.
+// Costs: x read, y written once. 6 FLOPs an element.
 constexpr Index run = 2048;  // elements summed in C before the sum goes to f64
 
 template <class C, class F>
@@ -328,29 +345,23 @@ void layer_norm(const Context& ctx, const LayerNormArgs& args) {
       const T* x = static_cast<const T*>(args.x) + row * K;
       T* y = static_cast<T*>(args.y) + row * K;
       const P x0 = C(value(x[0]));
-      double sum = 0;
+      double S = 0, Q = 0;
       sum_runs<C>(K, [&](Index first, Index n) {
-        P s[4] = {C(0), C(0), C(0), C(0)};
-        each_pack_chained<C, 4>(n, [&](Index i, auto lanes, auto k) { s[k] += only<C>(load<C>(x + first + i, lanes) - x0, lanes); });
-        sum += double(reduce_add((s[0] + s[1]) + (s[2] + s[3])));
-      });
-      const C near = C(value(x[0]) + sum / double(K));
-      double e = 0, q = 0;
-      sum_runs<C>(K, [&](Index first, Index n) {
-        P s[4] = {C(0), C(0), C(0), C(0)}, t2[4] = {C(0), C(0), C(0), C(0)};
+        P s[4] = {C(0), C(0), C(0), C(0)}, q[4] = {C(0), C(0), C(0), C(0)};
         each_pack_chained<C, 4>(n, [&](Index i, auto lanes, auto k) {
-          const P t = only<C>(load<C>(x + first + i, lanes) - P(near), lanes);
+          const P t = only<C>(load<C>(x + first + i, lanes) - x0, lanes);
           s[k] += t;
-          t2[k] = fma(t, t, t2[k]);
+          q[k] = fma(t, t, q[k]);
         });
-        e += double(reduce_add((s[0] + s[1]) + (s[2] + s[3])));
-        q += double(reduce_add((t2[0] + t2[1]) + (t2[2] + t2[3])));
+        S += double(reduce_add((s[0] + s[1]) + (s[2] + s[3])));
+        Q += double(reduce_add((q[0] + q[1]) + (q[2] + q[3])));
       });
-      e /= double(K);
-      const double variance = q / double(K) - e * e;
+      const double offset = S / double(K), variance = Q / double(K) - offset * offset, mean = value(x[0]) + offset;
       const double rstd = 1 / __builtin_sqrt((variance > 0 || variance != variance ? variance : 0) + args.eps);
-      args.mean[row] = double(near) + e;
+      const C near = C(mean);
+      args.mean[row] = mean;
       args.rstd[row] = rstd;
+      const double e = mean - double(near);
       const P r = C(rstd), shift = C(-e * rstd);
       each_pack<C>(K, [&](Index c, auto lanes) {
         const P normal = fma(load<C>(x + c, lanes) - P(near), r, shift);

@@ -37,7 +37,7 @@ struct Softmax {
     for (Index first = 0; first < n; first += run) {
       P s[2] = {C(0), C(0)};
       each_pack_chained<C, 2>(n - first < run ? n - first : run, [&](Index i, auto lanes, auto k) {
-        const P v = exp_nonpositive(load<C>(x + first + i, lanes) - P(max));
+        const P v = exp_difference(load<C>(x + first + i, lanes) - P(max));
         if (e) store(v, e + first + i, lanes);
         s[k] += only<C>(v, lanes);
       });

@@ -22,6 +22,7 @@ extern const MathProbe math_probes[math_probe_count] = {
     PROBE(erf), PROBE(normal_cdf), {"normal_pdf", over<float, [](Pack<float> x, Pack<float>) { return normal(x).pdf; }>,
     over<double, [](Pack<double> x, Pack<double>) { return normal(x).pdf; }>},
     PROBE(sin), PROBE(cos), PROBE(sqrt), PROBE(rsqrt), PROBE(floor), PROBE(sign), PROBE(abs),
+    PROBE(silu), PROBE(silu_slope), PROBE(exp_difference),
     {"pow", over<float, [](Pack<float> x, Pack<float> p) { return pow(x, p); }>,
      over<double, [](Pack<double> x, Pack<double> p) { return pow(x, p); }>}};
 #undef PROBE
