@@ -21,7 +21,7 @@ struct Mlp {
 Tensor curve(const Tensor& x) { return sin(3.0 * x) + 0.5 * x; }
 
 int main() {
-  const Index steps = 600, batch = 128;
+  const Index steps = 1000, batch = 128;
   const Rng rng{42};
   Params params(Device::cpu(), rng / "init");                          // parameters are made when a layer asks
   const Mlp model(params, 32);
@@ -32,11 +32,11 @@ int main() {
 
   std::printf("  step      loss   |gradient|\n");
   for (Index step = 0; step < steps; ++step) {
-    const Tensor x = uniform(rng / "x" / step, {batch, 1}, -2, 2);     // fresh data, a pure function of the step
+    const Tensor x = uniform(rng / "x" / step, {batch, 1}, -2.2, 2.2);  // fresh data, a pure function of the step
     const Tensor loss = mse(model(x), curve(x));
     const ClippedGradients g = clip_norm(backward(loss), 1.0);
     adamw.step(g, lr(step));
-    if (step % 100 == 0 || step == steps - 1)
+    if (step % 200 == 0 || step == steps - 1)
       std::printf("%6lld  %8.6f   %8.5f\n", static_cast<long long>(step), double(loss.item<float>()), g.norm);
   }
 

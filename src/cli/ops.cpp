@@ -24,11 +24,6 @@ std::vector<Row> all_ops() {
   return rows;
 }
 
-// fmt counts code points, but a combining or wide character would need a table: formulas have none.
-void print_row(std::string_view name, std::string_view formula, std::string_view gradient, std::string_view samples) {
-  fmt::print("{:<18} {:>7}  {:<68}  {}\n", name, samples, formula, gradient);
-}
-
 }  // namespace
 
 void list_ops(bool json) {
@@ -43,8 +38,11 @@ void list_ops(bool json) {
     fmt::print("{}\n", list.dump(2));
     return;
   }
-  print_row("op", "formula", "gradient", "samples");
-  for (const Row& r : rows) print_row(r.name, r.formula, r.no_gradient.empty() ? "yes" : "no: " + r.no_gradient, std::to_string(r.samples));
+  fmt::print("{:<18} {:>7}  gradient  formula\n", "op", "samples");
+  for (const Row& r : rows) {
+    const bool has = r.no_gradient.empty();
+    fmt::print("{:<18} {:>7}  {:<8}  {}{}\n", r.name, r.samples, has ? "yes" : "no", r.formula, has ? "" : "   (no gradient: " + r.no_gradient + ")");
+  }
 }
 
 }  // namespace sspo::cli

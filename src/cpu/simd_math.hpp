@@ -157,13 +157,19 @@ template <class T> inline Pack<T> exp_nonpositive(Pack<T> x) {
   return select<T>(low > x, T(0), exp_reduced(s.r) * power_of_2<T>(s.biased));
 }
 
-// 2^t for t = x scale in [-126, 126], cheaper: t = n + f in one rounding, 2^f from a polynomial of degree 5, 2^n added
-// to the exponent. The error is 3 ulp + |x|/3 ulp, the second part from log2 e in f32.
-inline Pack<float> exp_coarse(Pack<float> x, float scale) {
+// e^(sign x) for |x| <= 87, cheaper: x log2 e = n + f in one rounding, 2^f from a polynomial of degree 5, n added to the
+// exponent. The error is 3 ulp + |x|/3 ulp, the second part from log2 e in f32. Without FMA the product alone would
+// cost |x| ulp: there it is the plain way.
+template <int sign> inline Pack<float> exp_coarse(Pack<float> x) {
   using F = Pack<float>;
-  const F shifted = fma(x, F(scale), F(0x1.8p23f)), f = fma(x, F(scale), F(0x1.8p23f) - shifted);
+#if defined(__FMA__)
+  const F log2e = 0x1.715476p0f * sign, magic = 0x1.8p23f, shifted = fma(x, log2e, magic), f = fma(x, log2e, magic - shifted);
   const F e = polynomial(f, 0x1p0f, 0x1.62e42ap-1f, 0x1.ebf9bap-3f, 0x1.c6b75ap-5f, 0x1.3ceb68p-7f, 0x1.5bb92ep-10f);
   return from_bits(F::Bits(to_bits(e).v + (to_bits(shifted).v << 23)));
+#else
+  const ExpSplit<float> s = split_exp(sign < 0 ? -x : x);
+  return exp_reduced(s.r) * power_of_2<float>(s.biased);
+#endif
 }
 // e^-x for x clamped to where that is a normal number, for use under a sum with 1.
 inline Pack<double> exp_minus_clamped(Pack<double> x) {
@@ -171,13 +177,13 @@ inline Pack<double> exp_minus_clamped(Pack<double> x) {
   return exp_reduced(s.r) * power_of_2<double>(s.biased);
 }
 inline Pack<float> exp_minus_clamped(Pack<float> x) {
-  return exp_coarse(at_most<float>(87.0f, at_least<float>(-87.0f, x)), -0x1.715476p0f);
+  return exp_coarse<-1>(at_most<float>(87.0f, at_least<float>(-87.0f, x)));
 }
 // e^x for an x <= 0 that is a difference of f32 numbers: its rounding alone may cost |x|/2 ulp, so a coarse e^x will do.
 // 0 where exp_nonpositive is.
 inline Pack<double> exp_difference(Pack<double> x) { return exp_nonpositive(x); }
 inline Pack<float> exp_difference(Pack<float> x) {
-  const Pack<float> low = -87.0f, e = exp_coarse(at_least<float>(low, x), 0x1.715476p0f);
+  const Pack<float> low = -87.0f, e = exp_coarse<1>(at_least<float>(low, x));
   return select<float>(low > x, 0.0f, select<float>(x == x, e, x));
 }
 
@@ -255,12 +261,11 @@ template <class T> inline Pack<T> sigmoid(Pack<T> x) {
   return select<T>(x < Pack<T>(T(0)), e, T(1)) / (e + T(1));
 }
 
-// x sigmoid(x) and its derivative sigmoid(x) (1 + x (1 - sigmoid(x))): within 2^-22 of max(|x|, 1).
+// x sigmoid(x) and its derivative s (1 + x (1 - s)), s = sigmoid(x), 1 - s = e^-x s. Within 4 ulp of max(|x|, 1) and 1.
 template <class T> inline Pack<T> silu(Pack<T> x) { return x / (exp_minus_clamped(x) + T(1)); }
 template <class T> inline Pack<T> silu_slope(Pack<T> x) {
-  const Pack<T> s = T(1) / (exp_minus_clamped(x) + T(1));
-  const Pack<T> y = s * x;
-  return fma(-y, s, y + s);
+  const Pack<T> e = exp_minus_clamped(x), s = T(1) / (e + T(1));
+  return fma(x * s, e * s, s);
 }
 
 // --- erf, normal_cdf --------------------------------------------------------------------------

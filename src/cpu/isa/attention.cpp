@@ -111,7 +111,8 @@ void softmax_strip(Index keys, C* s, C* top, C* sum, C* keep) {
 
 // S += log2(e) mask for `width` queries from `query` on and the keys from `key` on.        s [keys][strip]
 template <class C>
-void add_mask(const AttentionArgs& a, Index b, Index h, Index query, Index width, Index key, Index keys, C* s, C* panel) {
+void add_mask(const AttentionArgs& a, Index b, Index h, Index query, Index width, Index key, Index keys, C* s,
+              C* panel) {
   using P = Pack<C>;
   const C* mask = mask_at<C>(a.mask, b, h, query, key);
   if (a.mask.query != 0) {
@@ -119,7 +120,10 @@ void add_mask(const AttentionArgs& a, Index b, Index h, Index query, Index width
     for (Index i = 0; i < keys * strip<C>; i += P::size) (P::load(s + i) + P::load(panel + i)).store(s + i);
   } else {
     for (Index j = 0; j < keys; ++j)
-      for (Index i = 0; i < strip<C>; i += P::size) (P::load(s + j * strip<C> + i) + P(C(log2_e) * mask[j])).store(s + j * strip<C> + i);
+      for (Index i = 0; i < strip<C>; i += P::size) {
+        C* p = s + j * strip<C> + i;
+        (P::load(p) + P(C(log2_e) * mask[j])).store(p);
+      }
   }
 }
 
@@ -156,8 +160,8 @@ void forward(const Context& ctx, const AttentionArgs& a) {
 
     const auto load_queries = [&](Index i) {  // 1. queries into lanes, S already in units of log 2
       const Index width = least(strip<C>, nq - i), next = least(strip<C>, nq - i - width);
-      gather_columns<C>(rows_at<T>(a.q, b, q0 + i, h), a.q.strides.row, width, D, w.q + i * D, C(a.scale * log2_e), w.row,
-                        w.ld);
+      gather_columns<C>(rows_at<T>(a.q, b, q0 + i, h), a.q.strides.row, width, D, w.q + i * D, C(a.scale * log2_e),
+                        w.row, w.ld);
       if (next > 0) prefetch_rows<0>(rows_at<T>(a.q, b, q0 + i + width, h), a.q.strides.row, next, D);
       prefetch_rows<1>(rows_at<T>(a.o, b, q0 + i, h), a.o.strides.row, width, D);
       for (Index j = i; j < i + strip<C>; ++j) w.top[j] = -infinity<C>, w.sum[j] = 0;
@@ -166,7 +170,8 @@ void forward(const Context& ctx, const AttentionArgs& a) {
       using P = Pack<C>;
       const Index width = least(strip<C>, nq - i);
       for (int l = 0; l < tile_packs; ++l) {
-        const P total = P::load(w.sum + i + l * P::size), inverse = select<C>(total == P(C(0)), P(C(0)), P(C(1)) / total);
+        const P total = P::load(w.sum + i + l * P::size);
+        const P inverse = select<C>(total == P(C(0)), P(C(0)), P(C(1)) / total);
         fma(P(C(log_2)), P::load(w.top + i + l * P::size), log(total)).store(w.sum + i + l * P::size);
         for (Index d = 0; d < D; ++d) {
           C* o = w.o + i * D + d * strip<C> + l * P::size;
@@ -174,7 +179,8 @@ void forward(const Context& ctx, const AttentionArgs& a) {
         }
       }
       scatter_columns<C>(w.o + i * D, width, D, rows_at<T>(a.o, b, q0 + i, h), a.o.strides.row, C(1), w.row, w.ld);
-      if (a.lse) std::memcpy(static_cast<C*>(a.lse) + (b * H + h) * N + q0 + i, w.sum + i, std::size_t(width) * sizeof(C));
+      if (C* const lse = static_cast<C*>(a.lse))
+        std::memcpy(lse + (b * H + h) * N + q0 + i, w.sum + i, std::size_t(width) * sizeof(C));
     };
 
     const Index seen = a.causal ? least(M, q0 + nq) : M;
@@ -187,13 +193,13 @@ void forward(const Context& ctx, const AttentionArgs& a) {
         const Index width = least(strip<C>, nq - i), nk = a.causal ? least(block, q0 + i + width - k0) : block;
         if (k0 == 0) load_queries(i);
         if (nk > 0 || k0 == 0) {
-          strip_product<C, Order::rows>(width, nk, D, w.k, w.ld, w.q + i * D, strip<C>, w.s, strip<C>, nullptr);   // 2. S
+          strip_product<C, Order::rows>(width, nk, D, w.k, w.ld, w.q + i * D, strip<C>, w.s, strip<C>, nullptr);  // 2. S
           if (a.mask.data) add_mask<C>(a, b, h, q0 + i, width, k0, nk, w.s, w.mask);
           if (a.causal && k0 + nk > q0 + i + 1) hide_later_keys<C>(q0 + i, k0, nk, w.s);
-          if (width > lanes<C>) softmax_strip<C, 2>(nk, w.s, w.top + i, w.sum + i, w.keep);                         // 3. P
+          if (width > lanes<C>) softmax_strip<C, 2>(nk, w.s, w.top + i, w.sum + i, w.keep);  // 3. P
           else softmax_strip<C, 1>(nk, w.s, w.top + i, w.sum + i, w.keep);
           strip_product<C, Order::columns>(width, D, nk, w.v, w.ld, w.s, strip<C>, w.o + i * D, strip<C>,
-                                           k0 == 0 ? nullptr : w.keep);                                             // 4. O
+                                           k0 == 0 ? nullptr : w.keep);  // 4. O = keep ∘ O + P V
         }
         if (k0 + size.keys >= seen) store_output(i);
       }
@@ -414,9 +420,11 @@ void backward(const Context& ctx, const AttentionGradArgs& a) {
           for (Index j = 0; j < nk; j += strip<C>) {  // 8. keys back into rows
             const Index width = least(strip<C>, nk - j);
             if (want_dk)
-              scatter_columns<C>(dkt + j * D, width, D, rows_at<T>(a.dk, b, k0 + j, h), a.dk.strides.row, C(1), w.row, w.ld);
+              scatter_columns<C>(dkt + j * D, width, D, rows_at<T>(a.dk, b, k0 + j, h), a.dk.strides.row, C(1), w.row,
+                                 w.ld);
             if (want_dv)
-              scatter_columns<C>(dvt + j * D, width, D, rows_at<T>(a.dv, b, k0 + j, h), a.dv.strides.row, C(1), w.row, w.ld);
+              scatter_columns<C>(dvt + j * D, width, D, rows_at<T>(a.dv, b, k0 + j, h), a.dv.strides.row, C(1), w.row,
+                                 w.ld);
           }
       }
     });
@@ -424,7 +432,8 @@ void backward(const Context& ctx, const AttentionGradArgs& a) {
   if (want_dq && !dq_in_place)
     parallel_for(ctx, heads * blocks(N, rows), [&](Index task, int) {
       const Index head = task / blocks(N, rows), b = head / H, h = head % H, i = task % blocks(N, rows) * rows;
-      scatter_rows<C>(dq_row(b, h, i), dq_stride, least(rows, N - i), D, rows_at<T>(a.dq, b, i, h), a.dq.strides.row, C(1));
+      scatter_rows<C>(dq_row(b, h, i), dq_stride, least(rows, N - i), D, rows_at<T>(a.dq, b, i, h), a.dq.strides.row,
+                      C(1));
     });
 }
 
