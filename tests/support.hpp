@@ -27,7 +27,7 @@ template <class F>
 void check_error(F&& f, std::initializer_list<const char*> parts) {
   const std::string text = error_of(f);
   for (const char* part : parts) {
-    INFO("missing '" << part << "' in:\n" << text);
+    INFO("missing '" << std::string(part) << "' in:\n" << text);
     CHECK(text.find(part) != std::string::npos);
   }
 }

@@ -34,7 +34,7 @@ Picture sample_sheet(Params& params, const DemoOptions& o) {
   const TinyUNet model(params, {.channels = o.channels, .classes = class_count});
   const Tensor pictures = sample(model, Tensor::from(classes, {Index(classes.size())}, params.device()),
                                  {picture_side, picture_side, 3}, Rng{o.seed} / "sample", sampler_steps);
-  return contact_sheet(pictures, o.columns, 4);
+  return contact_sheet(pictures, o.columns, sheet_zoom);
 }
 
 double mean_loss(const std::vector<StepRecord>& steps, std::size_t first, std::size_t count) {
@@ -49,11 +49,11 @@ DemoResult train(const DemoOptions& o) {
   Params params(cpu, rng / "init");
   const TinyUNet model(params, {.channels = o.channels, .classes = class_count});
   AdamW adamw(params, {.weight_decay = 0});
-  Ema ema(params, 0.99);
+  Ema ema(params, 0.995);
   const LearningRate lr = warmup(cosine_lr(2e-3, o.steps, 0.02), std::min<Index>(50, o.steps));
 
   DemoResult r{.options = o, .device = cpu.name(), .parameters = params.numel(), .sampler_steps = sampler_steps};
-  r.data = contact_sheet(shape_batch(rng / "data" / 0, o.batch, cpu).pictures, 16, 4);
+  r.data = contact_sheet(shape_batch(rng / "data" / 0, o.batch, cpu).pictures, 16, sheet_zoom);
   r.sheets.push_back({0, sample_sheet(ema.params(), o)});
   Progress progress("training", o.steps);
   for (Index step = 0; step < o.steps; ++step) {

@@ -18,6 +18,8 @@ struct DemoOptions {
   bool force = false, json = false;
 };
 
+inline constexpr int sheet_zoom = 3;  // screen pixels a pixel
+
 struct StepRecord {
   double loss, gradient_norm, lr;
 };

@@ -39,6 +39,7 @@ int run(int argc, char** argv) {
   demo_verb->add_option("--out", demo.out, "folder for the results")->required()->capture_default_str();
   demo_verb->add_option("--steps", demo.steps, "training steps")->check(CLI::Range(1, 1'000'000));
   demo_verb->add_option("--batch", demo.batch, "pictures a step")->check(CLI::Range(1, 4096));
+  demo_verb->add_option("--channels", demo.channels, "width of the model, a multiple of 8")->check(CLI::Range(8, 1024));
   demo_verb->add_option("--columns", demo.columns, "pictures a class in the sample sheets")->check(CLI::Range(1, 64));
   demo_verb->add_option("--seed", demo.seed, "the results are a function of it");
   demo_verb->add_option("--threads", demo.threads, "0: all cores; results do not depend on it")->check(CLI::Range(0, 1024));

@@ -59,7 +59,8 @@ std::string loss_curve(const std::vector<StepRecord>& steps) {
 
 std::string sheets(const DemoResult& r) {
   std::string html = "<div class=\"sheets\">\n<div class=\"names\">";
-  for (const std::string_view name : class_names) html += fmt::format("<span>{}</span>", name);
+  for (const std::string_view name : class_names)
+    html += fmt::format("<span style=\"height:{}px\">{}</span>", (picture_side + 2) * sheet_zoom, name);
   html += "</div>\n";
   for (const Sheet& s : r.sheets) {
     const std::string when = s.step == 0 ? "untrained" : fmt::format("after {} steps", s.step);
@@ -84,13 +85,13 @@ std::string measured(const DemoResult& r) {
 }
 
 constexpr const char* style = R"(
-  body { font: 16px/1.5 system-ui, sans-serif; color: #1d2430; max-width: 1240px; margin: 2rem auto; padding: 0 1rem; }
+  body { font: 16px/1.5 system-ui, sans-serif; color: #1d2430; max-width: 1120px; margin: 2rem auto; padding: 0 1rem; }
   h1 { font-size: 1.6rem; margin: 0; }  h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }  p { max-width: 46rem; }
   img { image-rendering: pixelated; display: block; }
-  .sheets { display: flex; flex-wrap: wrap; gap: 1rem; }  figure { margin: 0; border: 1px solid #dde2ea; }
+  .sheets { display: flex; flex-wrap: wrap; gap: .8rem; }  figure { margin: 0; border: 1px solid #dde2ea; }
   figcaption { padding: .2rem .5rem; color: #5b6678; border-top: 1px solid #dde2ea; }
-  .names { display: flex; flex-direction: column; padding: 8px 0; }
-  .names span { height: 72px; display: flex; align-items: center; color: #5b6678; }
+  .names { padding: 6px 0; }
+  .names span { display: flex; align-items: center; color: #5b6678; }
   table { border-collapse: collapse; }  th { text-align: left; font-weight: normal; color: #5b6678; padding: .15rem 2rem .15rem 0; }
   td { font-variant-numeric: tabular-nums; }
   svg { max-width: 100%; height: auto; }  svg text { font-size: 12px; fill: #5b6678; }  path { fill: none; }
@@ -113,9 +114,9 @@ std::string report_html(const DemoResult& r) {
 optimizer are sspo {}.{}.{}; the training pictures are generated as they are needed, so no two steps saw the same one.</p>
 <h2>What it draws</h2>
 <p>One row a class, one column a starting noise; the noise is the same in every sheet. Nothing was picked or sorted.
-The average of the weights (EMA, decay 0.99) draws.</p>
+The average of the weights (EMA, decay 0.995) draws.</p>
 {}<h2>Training loss</h2>
-<p>Mean squared error of the predicted noise; always predicting zero gives 1. Grey: every step. Blue: running average.</p>
+<p>Mean squared error of the predicted velocity, the mixture of noise and picture that the sampler follows. Grey: every step. Blue: running average.</p>
 {}<h2>What was measured</h2>
 <p>In this run, on this machine, by the clock; whatever else ran beside it is in the times.
 The losses and the pictures depend on the seed and the instruction set, not on the number of threads.</p>

@@ -17,24 +17,22 @@ Tensor doubled(const Tensor& x) { return resize(x, 2 * x.dim(1), 2 * x.dim(2), R
 
 // --- diffusion -------------------------------------------------------------------------------------
 
-Tensor diffusion_loss(const NoisePredictor& predict, const Tensor& pictures, const Tensor& classes, const Rng& rng) {
+Tensor diffusion_loss(const VelocityPredictor& predict, const Tensor& pictures, const Tensor& classes, const Rng& rng) {
   const Tensor t = uniform(rng / "time", {pictures.dim(0)}, 0, 1, pictures.device());       // [B]
   const Tensor eps = normal(rng / "noise", pictures.shape(), pictures.device());            // [B, H, W, 3]
-  const Tensor phi = per_picture(quarter_turn * t);
-  return mse(predict(cos(phi) * pictures + sin(phi) * eps, t, classes), eps);
+  const Tensor phi = per_picture(quarter_turn * t), c = cos(phi), s = sin(phi);             // [B, 1, 1, 1]
+  return mse(predict(c * pictures + s * eps, t, classes), c * eps - s * pictures);
 }
 
-Tensor sample(const NoisePredictor& predict, const Tensor& classes, Shape picture, const Rng& rng, Index steps) {
+// x_0 = cos φ x - sin φ v and ε = sin φ x + cos φ v, so a step from φ to φ - δ is a rotation: cos δ x - sin δ v.
+Tensor sample(const VelocityPredictor& predict, const Tensor& classes, const Shape& picture, const Rng& rng, Index steps) {
   const Index count = classes.dim(0);
   const Device& device = classes.device();
+  const double delta = quarter_turn / double(steps);
   Tensor x = normal(rng, {count, picture[0], picture[1], picture[2]}, device);
   for (Index i = 0; i < steps; ++i) {
-    const double t = 0.98 * double(steps - i) / double(steps), next = 0.98 * double(steps - i - 1) / double(steps);
-    const double c = std::cos(quarter_turn * t), s = std::sin(quarter_turn * t);
-    const Tensor eps = predict(x, full({count}, t, DType::f32, device), classes);
-    const Tensor x0 = clamp((x - s * eps) / c, -1, 1);                  // the clean picture as seen from here
-    const Tensor kept = (x - c * x0) / s;                               // the noise that agrees with the clamped x0
-    x = std::cos(quarter_turn * next) * x0 + std::sin(quarter_turn * next) * kept;
+    const Tensor t = full({count}, 1 - double(i) / double(steps), DType::f32, device);
+    x = std::cos(delta) * x - std::sin(delta) * predict(x, t, classes);
   }
   return x;
 }
@@ -59,8 +57,9 @@ AttentionBlock::AttentionBlock(const Scope& p, Index channels, Index heads_)
 
 Tensor AttentionBlock::operator()(const Tensor& x) const {
   const auto [B, H, W, C] = x.dims<4>();
+  const Shape head_rows{B, H * W, heads, C / heads};
   const Tensor qkv = reshape(to_qkv(norm(x)), {B, H * W, 3, heads, C / heads});
-  const auto part = [&](Index i) { return reshape(slice(qkv, 2, i, i + 1), {B, H * W, heads, C / heads}); };
+  const auto part = [&](Index i) { return reshape(slice(qkv, 2, i, i + 1), head_rows); };
   return x + to_out(reshape(attention(part(0), part(1), part(2)), {B, H, W, C}));
 }
 

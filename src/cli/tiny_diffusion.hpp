@@ -1,5 +1,9 @@
 // A diffusion model small enough to train while one waits: a U-Net on 16 x 16 pixels that is told the
-// time and the class, and predicts the noise. Read `diffusion_loss`, `sample`, then TinyUNet.
+// time and the class. Read `diffusion_loss` and `sample`, then TinyUNet.
+//
+// Noise as an angle: x_φ = cos φ x_0 + sin φ ε, φ = π/2 t, t in [0, 1). This is the cosine schedule (Nichol &
+// Dhariwal 2021) without its offset. The model predicts the velocity v = dx_φ/dφ = cos φ ε - sin φ x_0
+// (Salimans & Ho 2022), which says the same as ε, yet stays well scaled where x_φ is nearly all noise.
 #pragma once
 #include <functional>
 
@@ -7,15 +11,13 @@
 
 namespace sspo::cli {
 
-// Variance-preserving noise, written as an angle: x_t = cos φ x_0 + sin φ ε, φ = π/2 t, t in [0, 1).
-// This is the cosine schedule (Nichol & Dhariwal 2021) without its offset.
-using NoisePredictor = std::function<Tensor(const Tensor& x_t, const Tensor& t, const Tensor& classes)>;
+using VelocityPredictor = std::function<Tensor(const Tensor& x, const Tensor& t, const Tensor& classes)>;
 
-// mean |ε̂(x_t, t, class) - ε|² at random times: DDPM's simple loss.
-Tensor diffusion_loss(const NoisePredictor& predict, const Tensor& pictures, const Tensor& classes, const Rng& rng);
+// mean |v̂(x_φ, t, class) - v|² at random times.
+Tensor diffusion_loss(const VelocityPredictor& predict, const Tensor& pictures, const Tensor& classes, const Rng& rng);
 
-// DDIM without added noise: one picture a class id, from pure noise in `steps` calls of the model.
-Tensor sample(const NoisePredictor& predict, const Tensor& classes, Shape picture, const Rng& rng, Index steps);
+// DDIM: one picture a class id, from pure noise in `steps` calls of the model.
+Tensor sample(const VelocityPredictor& predict, const Tensor& classes, const Shape& picture, const Rng& rng, Index steps);
 
 // Two 3 x 3 convolutions around a skip; the embedding of time and class is added between them.
 struct ResBlock {

@@ -1,6 +1,9 @@
 #include "cpu/elementwise.hpp"
 
+#include <bit>
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "cpu/parallel.hpp"
 
@@ -27,11 +30,29 @@ constexpr Index block_size = 1024;         // elements of an operand in L1 at a 
 constexpr Index task_size = 32 * block_size;
 constexpr Index long_row = 256;            // rows this long are read in place
 
+// f32 on the way to 16 bits. What does not fit is rounded to the neighbour with an odd last bit, so that the
+// second rounding comes out as one from x would: never a tie that x was not.
+inline float rounded_to_odd(double x) {
+  const float f = float(x);
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(f);
+  if (double(f) == x || (bits & 0x7f800000u) == 0x7f800000u || bits & 1u) return f;
+  const std::uint32_t sign = x < 0 ? 0x80000000u : 0u, size = bits & 0x7fffffffu;
+  return std::bit_cast<float>(sign | (std::abs(x) > std::abs(double(f)) ? size + 1 : size - 1));
+}
+inline float rounded_to_odd(std::int64_t x) {
+  if (x & 0x3ff && (x >= (std::int64_t(1) << 53) || x <= -(std::int64_t(1) << 53))) x = (x & ~std::int64_t(0x3ff)) | 0x400;
+  return rounded_to_odd(double(x));
+}
+
 template <class To, class From>
 inline To convert(From x) {
   if constexpr (std::is_same_v<To, From>) return x;
   else if constexpr (std::is_same_v<From, bf16> || std::is_same_v<From, f16>) return convert<To>(to_float(x));
-  else if constexpr (std::is_same_v<To, bf16> || std::is_same_v<To, f16>) return To(float(x));
+  else if constexpr (std::is_same_v<To, bf16> || std::is_same_v<To, f16>) {
+    if constexpr (std::is_same_v<From, float>) return To(x);
+    else if constexpr (std::is_same_v<From, double>) return To(rounded_to_odd(x));
+    else return To(rounded_to_odd(std::int64_t(x)));
+  }
   else if constexpr (std::is_same_v<To, bool>) return x != From(0);
   else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
     // Towards zero, as in C, but saturating: never undefined.

@@ -28,7 +28,7 @@ struct GemmArgs {
   void* c = nullptr;                 // [m, n], element (i, j) at i * ldc + j; must not overlap A or B
   Index ldc = 0, c_batch = 0;
   const void* bias = nullptr;        // [n] or null, of C's type
-  const void* residual = nullptr;    // laid out as C, or null; may be C itself when !accumulate
+  const void* residual = nullptr;    // laid out as C, or null; not C itself: that is accumulate
   Activation act = Activation::none;
   bool accumulate = false;           // C += ... ; then act must be none
   double alpha = 1;

@@ -3,6 +3,10 @@
 #include <cstdlib>
 #include <string>
 
+#if defined(SSPO_X86)
+#include <cpuid.h>
+#endif
+
 #include "sspo/base/error.hpp"
 
 namespace sspo::cpu {
@@ -10,12 +14,20 @@ namespace {
 
 constexpr std::string_view names[] = {"baseline", "avx2", "avx512", "avx512_bf16"};
 
+#if defined(SSPO_X86)
+// CPUID leaf 1: ECX bit 29. (clang 14's __builtin_cpu_supports does not know the name.)
+bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
+}
+#endif
+
 }  // namespace
 
 bool isa_supported(Isa isa) {
 #if defined(SSPO_X86)
   __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   switch (isa) {

@@ -14,7 +14,7 @@
 namespace sspo::cpu {
 
 template <class F>
-inline void parallel_for(const Context& ctx, Index tasks, F&& body) {
+inline void parallel_for([[maybe_unused]] const Context& ctx, Index tasks, F&& body) {
 #if defined(_OPENMP)
   if (ctx.threads > 1 && tasks > 1 && !omp_in_parallel()) {
     const int team = tasks < ctx.threads ? int(tasks) : ctx.threads;

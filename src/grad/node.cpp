@@ -7,7 +7,7 @@
 
 #include "backend.hpp"
 #include "sspo/grad/trace.hpp"
-#include "sspo/ops/op.hpp"
+#include "sspo/grad/call.hpp"
 
 namespace sspo {
 

@@ -64,8 +64,14 @@ Tensor full(const Shape& shape, double value, DType dtype, const Device& device,
 
 Tensor zeros(const Shape& shape, DType dtype, const Device& device) { return full(shape, 0, dtype, device); }
 Tensor ones(const Shape& shape, DType dtype, const Device& device) { return full(shape, 1, dtype, device); }
-Tensor zeros_like(const Tensor& x) { return zeros(x.shape(), x.dtype(), x.device()); }
-Tensor ones_like(const Tensor& x) { return ones(x.shape(), x.dtype(), x.device()); }
+namespace {
+Tensor full_like(const Tensor& x, double value, const char* op, Site at) {
+  if (!x.defined()) fail({.op = op, .what = "no tensor to be like", .expected = "a tensor", .got = "Tensor{}"}, at);
+  return full(x.shape(), value, x.dtype(), x.device(), at);
+}
+}  // namespace
+Tensor zeros_like(const Tensor& x, Site at) { return full_like(x, 0, "zeros_like", at); }
+Tensor ones_like(const Tensor& x, Site at) { return full_like(x, 1, "ones_like", at); }
 
 Tensor arange(Index n, double first, double step, DType dtype, const Device& device, Site at) {
   if (n < 0) fail({.op = "arange", .what = "negative length", .expected = "0 or more numbers", .got = std::to_string(n)}, at);

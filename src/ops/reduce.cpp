@@ -200,6 +200,8 @@ Tensor Min::forward(const Attrs& a, const Tensor& x) { return converted(reduce(R
 Tensor Min::vjp(const Attrs& a, const Tensor& g, const Tensor& x, const Tensor& y) { return extreme_vjp(a, g, x, y); }
 
 // Two passes, no cancellation. Several runs of reduced axes are first brought side by side.
+// In f64: an f32 mean is off by up to half a unit in its last place, which for data far from 0 is no
+// less than their spread. The variance of a constant is 0.
 Tensor Var::forward(const Attrs& a, const Tensor& x) {
   const Runs runs = runs_of(x.shape(), a);
   const auto run = std::find(runs.reduces.begin(), runs.reduces.end(), true);
@@ -216,8 +218,8 @@ Tensor Var::forward(const Attrs& a, const Tensor& x) {
     inner = 1;
   }
   const Index n = reduced_count(x.shape(), a);
-  t = packed(t);
-  const DType compute = compute_type(x.dtype());
+  const DType compute = DType::f64;
+  t = packed(converted(t, compute));
   Tensor mu = Tensor::empty({outer, inner}, compute, x.device()), y = Tensor::empty({outer, inner}, compute, x.device());
   Backend& device = backend(x.device());
   device.reduce(Reduction::sum, t.dtype(), compute, {outer, n, inner, t.raw(), mu.mutable_raw(), nullptr, double(n)});
@@ -226,7 +228,8 @@ Tensor Var::forward(const Attrs& a, const Tensor& x) {
 }
 Tensor Var::vjp(const Attrs& a, const Tensor& g, const Tensor& x) {  // 2 (x - mean) / (n - correction)
   const double freedom = std::max(0.0, double(reduced_count(x.shape(), a)) - a.correction);
-  return with_axes(g, x.shape(), a) * (2 / freedom) * (x - mean(x, a.axes, true));
+  const Tensor d = x - mean(x, a.axes, true);  // the mean once more, of small numbers: what rounding left in the first
+  return with_axes(g, x.shape(), a) * (2 / freedom) * (d - mean(d, a.axes, true));
 }
 
 Tensor Norm::forward(const Attrs& a, const Tensor& x) { return converted(sqrt(reduce(Reduction::sum_squares, x, a)), x.dtype()); }

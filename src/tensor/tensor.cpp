@@ -13,7 +13,10 @@ const char*& memory_label() {
 
 Storage::Storage(Device device, std::size_t bytes, const char* holder)
     : device_(std::move(device)), data_(device_.state().arena.allocate(bytes, holder)), bytes_(bytes) {}
-Storage::~Storage() { device_.state().arena.release(data_); }
+Storage::~Storage() {
+  derived.reset();  // may hold memory of the device, which this handle may be the last to keep alive
+  device_.state().arena.release(data_);
+}
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, const Device& device) {
   std::size_t bytes = 0;

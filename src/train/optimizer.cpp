@@ -21,7 +21,10 @@ Tensors gradients_for(const char* op, const std::vector<State>& states, const Gr
     if (!found) continue;
     if (found->dtype() != DType::f32 || !(found->shape() == s.param.shape()))
       fail({.op = op, .what = "the gradient does not fit the parameter '" + s.param.name() + "'", .expected = s.param.value().str(), .got = found->str()}, at);
-    if (found->storage() == s.param.value().storage() || !found->contiguous()) out.back() = contiguous(detach(*found));
+    if (found->contiguous() && found->storage()->label.empty()) continue;
+    // Not in one piece, or a parameter's own numbers, which this step may change before it reads them.
+    out.back() = Tensor::empty(found->shape(), found->dtype(), found->device());
+    backend(found->device()).copy(view(*found), view(out.back()));
   }
   return out;
 }

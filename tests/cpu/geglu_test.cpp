@@ -19,7 +19,8 @@ TEST_CASE_TEMPLATE("geglu: odd shapes", T, float, double, bf16) {
   const double tol = sizeof(T) == 8 ? 1e-14 : sizeof(T) == 4 ? 1e-6 : 8e-3;
   const Index shapes[][2] = {{0, 4}, {4, 0}, {1, 1}, {3, 5}, {70, 77}, {500, 64}, {2, 20001}};
   for_each_isa([&](Isa isa) {
-    for (const auto& [rows, width] : shapes) {
+    for (const auto& shape : shapes) {
+      const Index rows = shape[0], width = shape[1];
       CAPTURE(rows); CAPTURE(width);
       const auto h = rounded<T>(randn(rows * width * 2, 1, 0, 3)), g = rounded<T>(randn(rows * width, 2));
       Doubles y(g.size()), dh(h.size());

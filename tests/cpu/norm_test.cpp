@@ -121,8 +121,9 @@ TEST_CASE_TEMPLATE("layer norm: odd shapes", T, float, double, bf16) {
   const Index shapes[][2] = {{1, 1}, {3, 5}, {7, 64}, {130, 77}, {65, 320}, {3, 5000}, {1100, 33}};
   Arena arena({});
   for_each_isa([&](Isa isa) {
-    for (const auto& [rows, C] : shapes)
+    for (const auto& shape : shapes)
       for (bool affine : {true, false}) {
+        const Index rows = shape[0], C = shape[1];
         CAPTURE(rows); CAPTURE(C);
         const auto x = rounded<T>(randn(rows * C, 1, 0.5)), g = rounded<T>(randn(rows * C, 2));
         const auto gamma = rounded<T>(randn(C, 3, 1, 0.3)), beta = rounded<T>(randn(C, 4, 0, 0.5));

@@ -34,9 +34,10 @@ TEST_CASE_TEMPLATE("softmax: odd shapes, small and huge logits", T, float, doubl
   const double tol = sizeof(T) == 8 ? 1e-13 : sizeof(T) == 4 ? 2e-6 : 1e-2;
   const Index shapes[][2] = {{1, 1}, {3, 5}, {70, 77}, {500, 64}, {5, 1023}, {2, 9001}, {1, 40000}};
   for_each_isa([&](Isa isa) {
-    for (const auto& [rows, cols] : shapes)
+    for (const auto& shape : shapes)
       for (double scale : {1.0, 1e4})
         for (bool log : {false, true}) {
+          const Index rows = shape[0], cols = shape[1];
           CAPTURE(rows); CAPTURE(cols); CAPTURE(scale); CAPTURE(log);
           const auto x = rounded<T>(randn(rows * cols, 1, 0, scale)), g = rounded<T>(randn(rows * cols, 2));
           const Doubles dx0 = values(x), dg0 = values(g);

@@ -168,7 +168,7 @@ TEST_CASE("layers: shapes, names, and what they compute") {
   CHECK(same_bits(table(Tensor::from<std::int64_t>({7}, {1})), slice(table.weight.value(), 0, 7, 8)));
   const nn::Linear f(root / "f", 6, 2);
   check_error([&] { f(zeros({3, 5})); }, {"linear: input features do not match the weight", "'f.weight'", "[2, 6]", "[3, 5]", "params_test.cpp"});
-  check_error([&] { conv(zeros({1, 8, 8, 3})); }, {"conv2d", "'conv.weight'", "params_test.cpp"});
+  check_error([&] { conv(zeros({1, 8, 8, 6})); }, {"conv2d", "'conv.weight'", "params_test.cpp"});
   check_error([&] { nn::Conv2d(root / "bad", 4, 6, {.groups = 0}); }, {"conv2d", "do not divide", "0 groups"});
   check_error([&] { nn::Conv2d(root / "bad", 4, 6, {.groups = 3}); }, {"a divisor of 4", "3 groups"});
 }

@@ -10,8 +10,8 @@ namespace sspo {
 Tensor full(const Shape& shape, double value, DType dtype = DType::f32, const Device& device = Device::cpu(), Site at = Site::current());
 Tensor zeros(const Shape& shape, DType dtype = DType::f32, const Device& device = Device::cpu());
 Tensor ones(const Shape& shape, DType dtype = DType::f32, const Device& device = Device::cpu());
-Tensor zeros_like(const Tensor& x);
-Tensor ones_like(const Tensor& x);
+Tensor zeros_like(const Tensor& x, Site at = Site::current());
+Tensor ones_like(const Tensor& x, Site at = Site::current());
 // first, first + step, ...; n of them, [n].
 Tensor arange(Index n, double first = 0, double step = 1, DType dtype = DType::f32, const Device& device = Device::cpu(),
               Site at = Site::current());

@@ -213,7 +213,7 @@ struct Sqrt {
 struct Rsqrt {
   static constexpr OpInfo info{"rsqrt", "x^(-1/2)"};
   template <class T> SSPO_HD static T scalar(T x) { return rsqrt(x); }
-  static Tensor vjp(const Tensor& g, const Tensor& x, const Tensor& y) { return -0.5 * g * y / x; }
+  static Tensor vjp(const Tensor& g, Meta, const Tensor& y) { return -0.5 * g * (y * square(y)); }
   static auto samples() { return elementwise_samples<NoAttrs>({{.low = 0.2, .high = 4}}); }
 };
 
@@ -252,7 +252,7 @@ struct Sigmoid {
 struct Relu {
   static constexpr OpInfo info{"relu", "max(x, 0)"};
   template <class T> SSPO_HD static T scalar(T x) { return max(x, T(0)); }
-  static Tensor vjp(const Tensor& g, const Tensor& x) { return where(x > 0.0, g, number_like(g, 0)); }
+  static Tensor vjp(const Tensor& g, const Tensor& x) { return where(x <= 0.0, number_like(g, 0), g); }  // NaN: g
   static auto samples() { return elementwise_samples<NoAttrs>({{.away_from = 0}}); }
 };
 
@@ -327,10 +327,10 @@ struct GeluTanh {
 };
 
 struct QuickGeluSlope {
-  static constexpr OpInfo info{"quick_gelu_slope", "g s (1 + a x (1 - s)), s = σ(a x)"};
+  static constexpr OpInfo info{"quick_gelu_slope", "g (s + x a s (1 - s)), s = σ(a x)"};
   template <class T> SSPO_HD static T scalar(T g, T x) {
     const T a = T(1.702), s = sigmoid(a * x);
-    return g * (s * (T(1) + a * x * (T(1) - s)));
+    return g * (s + x * (a * s * (T(1) - s)));  // a x may overflow where the slope does not
   }
   static Grads<2> vjp(Needs need, const Tensor& gg, const Tensor& g, const Tensor& x) {
     const auto curvature = [&] {  // a s (1 - s) (2 + a x (1 - 2 s))

@@ -23,7 +23,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "sspo/grad/node.hpp"
+#include "sspo/grad/call.hpp"
 #include "sspo/ops/elementwise_loop.hpp"
 
 namespace sspo {
@@ -76,37 +76,6 @@ template <class O, std::size_t N> struct VjpSignature {
     return (tensor_at<first + I>() || ...);
   }(std::make_index_sequence<N>{});
 };
-
-// The non-template halves of apply.
-struct CallRecord {
-  CallRecord(const OpInfo& op, std::span<const Tensor> inputs, Site at);  // checks devices, opens trace and memory label
-  ~CallRecord();
-  CallRecord(const CallRecord&) = delete;
-  bool tracked = false;
-  void finish(const Tensor& y);  // closes the trace event
-
- private:
-  const OpInfo& op_;
-  std::span<const Tensor> inputs_;
-  const char* outer_label_;
-  double start_us_ = -1;
-};
-// While one lives on this thread nothing is recorded: how recompute() runs its function the first time.
-class RecordingPause {
- public:
-  RecordingPause();
-  ~RecordingPause();
-  bool met_tracked() const;  // would anything have been recorded?
-  const Tensors& parameters() const { return parameters_; }  // those that ops have read meanwhile
-
- private:
-  void meet(const Tensor& operand);
-  RecordingPause* outer_;
-  bool met_ = false;
-  Tensors parameters_;
-  friend struct CallRecord;
-};
-std::shared_ptr<Node> make_node(const OpInfo& op, std::span<const Tensor> inputs, const Tensor& y);
 
 template <class O, std::size_t N, class Extra, std::size_t... I>
 Tensors call_vjp(const Attrs<O>& attrs, const Extra& extra, const std::array<Meta, N>& metas, const PullArgs& p,
