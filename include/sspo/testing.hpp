@@ -36,6 +36,8 @@ struct Case {
   Function reference;  // null: none
   Function plain;      // elementwise: the formula as a scalar loop; null otherwise
   bool differentiable;
+  std::vector<bool> no_gradient;  // inputs the op refuses a gradient for (O::no_gradient(i))
+  Index terms = 0;                // sums of this many products: the bound of promise G4, from O::terms(inputs)
 };
 void check_case(const Case& c, CheckReport& report);
 void check_bad(const Bad& bad, CheckReport& report);
@@ -66,7 +68,10 @@ Tensor spread(const Tensors& in, F&& f) {
 
 template <class O>
 Case make_case(const Sample<Attrs<O>>& s) {
-  Case c{s.label, s.inputs, nullptr, nullptr, nullptr, Differentiable<O>};
+  Case c{s.label, s.inputs, nullptr, nullptr, nullptr, Differentiable<O>, std::vector<bool>(s.inputs.size())};
+  if constexpr (requires { O::no_gradient(0); })
+    for (std::size_t i = 0; i < s.inputs.size(); ++i) c.no_gradient[i] = O::no_gradient(int(i));
+  if constexpr (requires { O::terms(s.inputs); }) c.terms = O::terms(s.inputs);
   c.op = [a = s.attrs](const Tensors& in) {
     return spread(in, [&]<std::size_t N>(auto... x) -> Tensor {
       if constexpr (takes<O, N>()) return apply<O>(Site{}, a, x...);

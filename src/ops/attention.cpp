@@ -29,6 +29,13 @@ H heads(const Tensor& x) {
   return {const_cast<void*>(x.raw()), {.batch = x.dim(0) == 1 ? 0 : s[0], .row = s[1], .head = s[2]}};
 }
 
+// The mask in the type in which scores are computed, its keys contiguous.
+Tensor mask_rows(const Tensor& mask, DType compute) {
+  if (!mask.defined()) return mask;
+  const Tensor m = cast(mask, compute);
+  return m.dim(3) > 1 && m.layout().strides[3] != 1 ? contiguous(m) : m;
+}
+
 cpu::AttentionMask mask_view(const Tensor& mask) {
   if (!mask.defined()) return {};
   const auto stride = [&](int axis) { return mask.dim(axis) == 1 ? 0 : mask.layout().strides[std::size_t(axis)]; };
@@ -55,7 +62,7 @@ Kept<Attention::Extra> Attention::forward(const Attrs& attrs, const Tensor& q, c
   if (mask.defined()) {
     if (mask.rank() != 4 || mask.dim(3) != M || (mask.dim(0) != 1 && mask.dim(0) != B) || (mask.dim(1) != 1 && mask.dim(1) != H) || (mask.dim(2) != 1 && mask.dim(2) != N))
       refuse("the mask does not fit", "[B or 1, H or 1, N or 1, M] = [" + std::to_string(B) + ", " + std::to_string(H) + ", " + std::to_string(N) + ", " + std::to_string(M) + "]");
-    if (mask.dtype() != compute) refuse("the mask has another dtype", std::string(name_of(compute)) + " or bool");
+    if (!is_floating(mask.dtype())) refuse("the mask has another dtype", std::string(name_of(compute)) + " or bool");
     if (mask.tracked()) refuse("the mask is tracked", "a mask without gradient: detach(mask)");
   }
   if (q.dtype() == DType::f16) {
@@ -66,7 +73,7 @@ Kept<Attention::Extra> Attention::forward(const Attrs& attrs, const Tensor& q, c
   Tensor o = Tensor::empty(q.shape(), q.dtype(), q.device()), lse = Tensor::empty({B, H, N}, compute, q.device());
   if (o.numel() == 0) return {o, {lse}};
   const Tensor qc = rows_contiguous(q), kc = rows_contiguous(k), vc = rows_contiguous(v);
-  const Tensor mc = mask.defined() && (M > 1 && mask.layout().strides[3] != 1) ? contiguous(mask) : mask;
+  const Tensor mc = mask_rows(mask, compute);
   backend(q.device()).attention(q.dtype(), {.batch = B, .heads = H, .queries = N, .keys = M, .head_dim = D,
                                             .q = heads<cpu::Heads>(qc), .k = heads<cpu::Heads>(kc), .v = heads<cpu::Heads>(vc), .mask = mask_view(mc),
                                             .scale = scale_of(attrs, q), .causal = attrs.causal, .o = heads<cpu::HeadsOut>(o), .lse = lse.mutable_raw()});
@@ -91,7 +98,7 @@ Grads<4> Attention::vjp(const Attrs& attrs, Needs need, const Tensor& g, const T
   if (need[1]) d[1] = Tensor::empty(k.shape(), k.dtype(), k.device());
   if (need[2]) d[2] = Tensor::empty(v.shape(), v.dtype(), v.device());
   const Tensor qc = rows_contiguous(q), kc = rows_contiguous(k), vc = rows_contiguous(v), gc = rows_contiguous(g);
-  const Tensor mc = mask.defined() && (k.dim(1) > 1 && mask.layout().strides[3] != 1) ? contiguous(mask) : mask;
+  const Tensor mc = mask_rows(mask, compute_type(q.dtype()));
   const auto out = [](const Tensor& t) { return t.defined() ? heads<cpu::HeadsOut>(t) : cpu::HeadsOut{}; };
   backend(q.device()).attention_grad(q.dtype(), {.batch = B, .heads = H, .queries = N, .keys = k.dim(1), .head_dim = D,
                                                  .q = heads<cpu::Heads>(qc), .k = heads<cpu::Heads>(kc), .v = heads<cpu::Heads>(vc), .o = heads<cpu::Heads>(y), .d_o = heads<cpu::Heads>(gc),

@@ -14,6 +14,9 @@ std::vector<int> axes_after_first(int rank) {
   return axes;
 }
 
+// Losses and scale factors of 16-bit floats are computed in f32.
+Tensor in_compute_type(const Tensor& x) { return cast(detach(x), compute_type(x.dtype())); }
+
 }  // namespace
 
 // --- mean squared error ----------------------------------------------------------------------------
@@ -26,8 +29,8 @@ Tensor MsePerSample::forward(const Tensor& p, const Tensor& t, Site at) {
   if (!(p.shape() == t.shape()) || p.rank() < 1)
     fail({.op = "mse", .what = "prediction and target differ in shape", .expected = "two tensors [B, ...] of one shape", .got = p.str() + " and " + t.str(),
           .hint = "a silent broadcast here would be a wrong loss"}, at);
-  const Tensor squares = square(detach(p) - detach(t));
-  return p.rank() == 1 ? squares : mean(squares, axes_after_first(p.rank()));
+  const Tensor squares = square(in_compute_type(p) - in_compute_type(t));
+  return cast(p.rank() == 1 ? squares : mean(squares, axes_after_first(p.rank())), p.dtype());
 }
 
 Grads<2> MsePerSample::vjp(Needs need, const Tensor& g, const Tensor& p, const Tensor& t) {
@@ -94,7 +97,8 @@ Tensor Dropout::forward(const Attrs& a, const Tensor& x, Site at) {
   check_same_floating("dropout", {&x}, at);
   if (!(a.p >= 0 && a.p < 1)) fail({.op = "dropout", .what = "not a probability below 1", .expected = "0 <= p < 1", .got = std::to_string(a.p)}, at);
   const Tensor kept = uniform(Rng(a.key), x.shape(), 0, 1, x.device()) >= a.p;
-  return detach(x) * where(kept, number_like(x, 1 / (1 - a.p)), number_like(x, 0));  // NaN and Inf stay NaN, dropped or not
+  const Tensor wide = in_compute_type(x);
+  return cast(wide * where(kept, number_like(wide, 1 / (1 - a.p)), number_like(wide, 0)), x.dtype());  // NaN and Inf stay NaN, dropped or not
 }
 
 std::vector<Sample<Dropout::Attrs>> Dropout::samples() {

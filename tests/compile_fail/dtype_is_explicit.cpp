@@ -1,5 +1,5 @@
 // A host vector's element type is the tensor's dtype: a mixture is not guessed.
-// expect: no matching function
+// expect: (no matching function|cannot convert)
 #include <sspo/tensor/tensor.hpp>
 
 const std::vector<float> values = {1, 2};

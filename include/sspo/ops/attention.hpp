@@ -25,6 +25,7 @@ struct Attention {
   static Grads<4> vjp(const Attrs& attrs, Needs need, const Tensor& g, const Tensor& q, const Tensor& k, const Tensor& v,
                       const Tensor& mask, const Tensor& y, const Extra& extra);
   static Tensor reference(const Attrs& attrs, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask);
+  static constexpr bool no_gradient(int input) { return input == 3; }  // the mask
   static std::vector<Sample<Attrs>> samples();
   static std::vector<Bad> bad_samples();
 };

@@ -23,6 +23,7 @@ struct Conv2d {
   static constexpr bool keeps(int i, Needs need) { return i == 0 ? need[1] : i == 1 ? need[0] : false; }
   static Grads<3> vjp(const Attrs& attrs, Needs need, const Tensor& g, const Tensor& x, const Tensor& w, Meta bias);
   static Tensor reference(const Attrs& attrs, const Tensor& x, const Tensor& w, const Tensor& bias);
+  static Index terms(const Tensors& in) { return in[1].dim(1) * in[1].dim(2) * in[1].dim(3) + 1; }
   static std::vector<Sample<Attrs>> samples();
   static std::vector<Bad> bad_samples();
 };

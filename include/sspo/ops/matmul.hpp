@@ -34,6 +34,7 @@ struct Matmul {
   }
   static Grads<4> vjp(const Attrs& attrs, Needs need, const Tensor& g, const Tensor& a, const Tensor& b, const Tensor& bias,
                       const Tensor& residual);
+  static Index terms(const Tensors& in) { return in[0].dim(-1) + 2; }
   static std::vector<Sample<Attrs>> samples();
   static std::vector<Bad> bad_samples();
 };
