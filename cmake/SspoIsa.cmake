@@ -14,7 +14,11 @@ function(sspo_add_isa_objects target set)
   add_library(${objects} OBJECT ${ARGN})
   target_include_directories(${objects} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
   target_compile_definitions(${objects} PRIVATE SSPO_ISA=${set})
-  target_compile_options(${objects} PRIVATE ${SSPO_ISA_FLAGS_${set}} -O3 -fno-math-errno -fno-trapping-math
+  set(level -O3)
+  if(SSPO_SANITIZE)
+    set(level -O1 -fwrapv)  # integer lanes of SIMD maths wrap by design (lanes of NaN, unused): not for UBSan to report
+  endif()
+  target_compile_options(${objects} PRIVATE ${SSPO_ISA_FLAGS_${set}} ${level} -fno-math-errno -fno-trapping-math
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> -Wno-uninitialized -fvisibility=hidden)
   set_target_properties(${objects} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_link_libraries(${objects} PRIVATE sspo_flags)

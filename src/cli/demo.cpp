@@ -18,6 +18,7 @@ namespace sspo::cli {
 namespace {
 
 constexpr int sampler_steps = 25;
+constexpr double guidance = 2;
 
 class Stopwatch {
  public:
@@ -32,7 +33,7 @@ Picture sample_sheet(Params& params, const DemoOptions& o) {
   std::vector<std::int64_t> classes;
   for (Index c = 0; c < class_count; ++c) classes.insert(classes.end(), std::size_t(o.columns), c);
   const TinyUNet model(params, {.channels = o.channels, .classes = class_count});
-  const Tensor pictures = sample(model, Tensor::from(classes, {Index(classes.size())}, params.device()),
+  const Tensor pictures = sample(guided(model, class_count, guidance), Tensor::from(classes, {Index(classes.size())}, params.device()),
                                  {picture_side, picture_side, 3}, Rng{o.seed} / "sample", sampler_steps);
   return contact_sheet(pictures, o.columns, sheet_zoom);
 }
@@ -50,7 +51,7 @@ DemoResult train(const DemoOptions& o) {
   const TinyUNet model(params, {.channels = o.channels, .classes = class_count});
   AdamW adamw(params, {.weight_decay = 0});
   Ema ema(params, 0.995);
-  const LearningRate lr = warmup(cosine_lr(2e-3, o.steps, 0.02), std::min<Index>(50, o.steps));
+  const LearningRate lr = warmup(cosine_lr(std::getenv("LR") ? std::atof(std::getenv("LR")) : 2e-3, o.steps, 0.02), std::min<Index>(50, o.steps));
 
   DemoResult r{.options = o, .device = cpu.name(), .parameters = params.numel(), .sampler_steps = sampler_steps};
   r.data = contact_sheet(shape_batch(rng / "data" / 0, o.batch, cpu).pictures, 16, sheet_zoom);
@@ -59,7 +60,8 @@ DemoResult train(const DemoOptions& o) {
   for (Index step = 0; step < o.steps; ++step) {
     const Stopwatch watch;
     const Batch batch = shape_batch(rng / "data" / step, o.batch, cpu);
-    const Tensor loss = diffusion_loss(model, batch.pictures, batch.classes, rng / "noise" / step);
+    const Tensor classes = forget_some(batch.classes, class_count, rng / "forget" / step);
+    const Tensor loss = diffusion_loss(model, batch.pictures, classes, rng / "noise" / step);
     const ClippedGradients g = clip_norm(backward(loss), 1.0);
     adamw.step(g, lr(step));
     ema.update(params);

@@ -35,7 +35,7 @@ std::array<float, 3> hue_colour(float hue) {
 void draw(const Rng& rng, Index shape, float* rgb) {
   const Philox where = rng.block(0), look = rng.block(1);
   const auto between = [](std::uint32_t word, float low, float high) { return low + (high - low) * uniform_of(word); };
-  const float r = between(where.x[0], 4.2f, 6.2f), room = 7.5f - r;
+  const float r = between(where.x[0], 4.8f, 6.4f), room = 7.5f - r;
   const float cx = 7.5f + between(where.x[1], -room, room), cy = 7.5f + between(where.x[2], -room, room);
   const float light = between(look.x[1], 0.65f, 1.0f);
   std::array<float, 3> colour = hue_colour(between(look.x[0], 0, 6));

@@ -24,6 +24,17 @@ Tensor diffusion_loss(const VelocityPredictor& predict, const Tensor& pictures, 
   return mse(predict(c * pictures + s * eps, t, classes), c * eps - s * pictures);
 }
 
+Tensor forget_some(const Tensor& classes, Index no_class, const Rng& rng) {
+  return where(uniform(rng, classes.shape(), 0, 1, classes.device()) < 0.1, number_like(classes, double(no_class)), classes);
+}
+
+VelocityPredictor guided(VelocityPredictor predict, Index no_class, double weight) {
+  return [=](const Tensor& x, const Tensor& t, const Tensor& classes) {
+    const Tensor none = predict(x, t, full(classes.shape(), double(no_class), classes.dtype(), classes.device()));
+    return none + weight * (predict(x, t, classes) - none);
+  };
+}
+
 // x_0 = cos φ x - sin φ v and ε = sin φ x + cos φ v, so a step from φ to φ - δ is a rotation: cos δ x - sin δ v.
 Tensor sample(const VelocityPredictor& predict, const Tensor& classes, const Shape& picture, const Rng& rng, Index steps) {
   const Index count = classes.dim(0);
@@ -67,7 +78,7 @@ Tensor AttentionBlock::operator()(const Tensor& x) const {
 
 TinyUNet::TinyUNet(const Scope& p, Options o)
     : channels_(o.channels), time1_(p / "time1", o.channels, 4 * o.channels), time2_(p / "time2", 4 * o.channels, 4 * o.channels),
-      class_(p / "class", o.classes, 4 * o.channels), conv_in_(conv3x3(p / "conv_in", 3, o.channels)),
+      class_(p / "class", o.classes + 1, 4 * o.channels), conv_in_(conv3x3(p / "conv_in", 3, o.channels)),
       down0_(p / "down0", o.channels, o.channels, 4 * o.channels), down1_(p / "down1", o.channels, 2 * o.channels, 4 * o.channels),
       mid0_(p / "mid0", 2 * o.channels, 2 * o.channels, 4 * o.channels), attention_(p / "attention", 2 * o.channels, 4),
       mid1_(p / "mid1", 2 * o.channels, 2 * o.channels, 4 * o.channels), up1_(p / "up1", 4 * o.channels, 2 * o.channels, 4 * o.channels),

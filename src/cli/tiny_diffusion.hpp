@@ -16,6 +16,11 @@ using VelocityPredictor = std::function<Tensor(const Tensor& x, const Tensor& t,
 // mean |v̂(x_φ, t, class) - v|² at random times.
 Tensor diffusion_loss(const VelocityPredictor& predict, const Tensor& pictures, const Tensor& classes, const Rng& rng);
 
+// For guidance the model must also know pictures of no class: one class id in ten becomes `no_class`.
+Tensor forget_some(const Tensor& classes, Index no_class, const Rng& rng);
+// v(no class) + weight (v(class) - v(no class)): towards what sets the class apart     Ho & Salimans 2022
+VelocityPredictor guided(VelocityPredictor predict, Index no_class, double weight);
+
 // DDIM: one picture a class id, from pure noise in `steps` calls of the model.
 Tensor sample(const VelocityPredictor& predict, const Tensor& classes, const Shape& picture, const Rng& rng, Index steps);
 
@@ -46,7 +51,7 @@ struct AttentionBlock {
 struct TinyUNet {
   struct Options {
     Index channels = 32;  // at 16 x 16; twice as many below
-    Index classes;
+    Index classes;        // ids 0 ... classes; the last one means none
   };
   TinyUNet(const Scope& p, Options o);
   Tensor operator()(const Tensor& x, const Tensor& t, const Tensor& classes) const;  // [B, 16, 16, 3], [B], [B]
