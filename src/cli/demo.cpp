@@ -51,7 +51,7 @@ DemoResult train(const DemoOptions& o) {
   const TinyUNet model(params, {.channels = o.channels, .classes = class_count});
   AdamW adamw(params, {.weight_decay = 0});
   Ema ema(params, 0.995);
-  const LearningRate lr = warmup(cosine_lr(std::getenv("LR") ? std::atof(std::getenv("LR")) : 2e-3, o.steps, 0.02), std::min<Index>(50, o.steps));
+  const LearningRate lr = warmup(cosine_lr(2e-3, o.steps, 0.02), std::min<Index>(50, o.steps));
 
   DemoResult r{.options = o, .device = cpu.name(), .parameters = params.numel(), .sampler_steps = sampler_steps};
   r.data = contact_sheet(shape_batch(rng / "data" / 0, o.batch, cpu).pictures, 16, sheet_zoom);
