@@ -17,9 +17,6 @@
 namespace sspo::cli {
 namespace {
 
-constexpr int sampler_steps = 25;
-constexpr double guidance = 2;
-
 class Stopwatch {
  public:
   double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
@@ -28,7 +25,7 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-// One row a class, one column a seed: the same noise at every stage, so the sheets can be compared.
+// One row a class; the same starting noises at every stage, so the sheets can be compared.
 Picture sample_sheet(Params& params, const DemoOptions& o) {
   std::vector<std::int64_t> classes;
   for (Index c = 0; c < class_count; ++c) classes.insert(classes.end(), std::size_t(o.columns), c);
@@ -50,11 +47,11 @@ DemoResult train(const DemoOptions& o) {
   Params params(cpu, rng / "init");
   const TinyUNet model(params, {.channels = o.channels, .classes = class_count});
   AdamW adamw(params, {.weight_decay = 0});
-  Ema ema(params, 0.995);
+  Ema ema(params, ema_decay);
   const LearningRate lr = warmup(cosine_lr(2e-3, o.steps, 0.02), std::min<Index>(50, o.steps));
 
-  DemoResult r{.options = o, .device = cpu.name(), .parameters = params.numel(), .sampler_steps = sampler_steps};
-  r.data = contact_sheet(shape_batch(rng / "data" / 0, o.batch, cpu).pictures, 16, sheet_zoom);
+  DemoResult r{.options = o, .device = cpu.name(), .parameters = params.numel()};
+  r.data = contact_sheet(shape_batch(rng / "data" / 0, 80, cpu).pictures, 20, sheet_zoom);
   r.sheets.push_back({0, sample_sheet(ema.params(), o)});
   Progress progress("training", o.steps);
   for (Index step = 0; step < o.steps; ++step) {

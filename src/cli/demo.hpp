@@ -10,7 +10,7 @@ namespace sspo::cli {
 
 struct DemoOptions {
   std::filesystem::path out;
-  Index steps = 500, batch = 64, channels = 32;
+  Index steps = 2500, batch = 16, channels = 32;
   std::uint64_t seed = 42;
   int threads = 0;   // 0: all cores
   std::string isa;   // empty: the best
@@ -18,14 +18,17 @@ struct DemoOptions {
   bool force = false, json = false;
 };
 
-inline constexpr int sheet_zoom = 3;  // screen pixels a pixel
+inline constexpr double ema_decay = 0.995;
+inline constexpr double guidance = 2;     // 1: none
+inline constexpr int sampler_steps = 25;
+inline constexpr int sheet_zoom = 3;      // screen pixels a pixel
 
 struct StepRecord {
   double loss, gradient_norm, lr;
 };
 struct Sheet {
   Index step;       // after how many steps
-  Picture picture;  // one row a class, one column a fixed seed
+  Picture picture;  // one row a class; the same starting noises on every sheet
 };
 // Everything that was measured: what the report shows.
 struct DemoResult {
@@ -39,7 +42,6 @@ struct DemoResult {
   double train_seconds = 0;   // sampling and drawing the sheets not included
   double sample_seconds = 0;  // of the last sheet
   Index sampled = 0;          // pictures on it
-  int sampler_steps = 0;
   std::size_t peak_tensor_bytes = 0, peak_resident_bytes = 0;
   double steps_per_second() const { return double(steps.size()) / train_seconds; }
   double pictures_per_second() const { return steps_per_second() * double(options.batch); }

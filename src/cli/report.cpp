@@ -78,7 +78,7 @@ std::string measured(const DemoResult& r) {
   row("steps, batch", fmt::format("{} steps of {} pictures", r.steps.size(), r.options.batch));
   row("loss, first and last twentieth", fmt::format("{:.4f} &rarr; {:.4f}", r.first_loss, r.last_loss));
   row("training", fmt::format("{:.1f} s: {:.2f} steps/s, {:.1f} pictures/s", r.train_seconds, r.steps_per_second(), r.pictures_per_second()));
-  row("sampling", fmt::format("{:.2f} s for {} pictures, {} DDIM steps each", r.sample_seconds, r.sampled, r.sampler_steps));
+  row("sampling", fmt::format("{:.2f} s for {} pictures, {} DDIM steps each", r.sample_seconds, r.sampled, sampler_steps));
   row("peak memory", fmt::format("{:.0f} MiB in tensors, {:.0f} MiB resident", double(r.peak_tensor_bytes) / mib, double(r.peak_resident_bytes) / mib));
   row("seed", fmt::format("{}", r.options.seed));
   return "<table>\n" + rows + "</table>\n";
@@ -113,8 +113,8 @@ std::string report_html(const DemoResult& r) {
 <p>A U-Net of {} parameters learned to turn noise into 16&times;16 pictures of a class it is told. Tensors, gradients, kernels and
 optimizer are sspo {}.{}.{}; the training pictures are generated as they are needed, so no two steps saw the same one.</p>
 <h2>What it draws</h2>
-<p>One row a class, one column a starting noise; the noise is the same in every sheet. Nothing was picked or sorted.
-The average of the weights (EMA, decay 0.995) draws.</p>
+<p>One row a class. Every picture starts from noise of its own, the same in all sheets. Nothing was picked or sorted.
+The average of the weights (EMA, decay {}) draws, with classifier-free guidance of weight {}.</p>
 {}<h2>Training loss</h2>
 <p>Mean squared error of the predicted velocity, the mixture of noise and picture that the sampler follows. Grey: every step. Blue: running average.</p>
 {}<h2>What was measured</h2>
@@ -127,7 +127,7 @@ for them. It says that training and sampling work from end to end, nothing about
 </body>
 </html>
 )",
-                     style, r.parameters, version_major, version_minor, version_patch, sheets(r), loss_curve(r.steps), measured(r),
+                     style, r.parameters, version_major, version_minor, version_patch, ema_decay, guidance, sheets(r), loss_curve(r.steps), measured(r),
                      image(r.data, "training pictures"));
 }
 
