@@ -161,8 +161,8 @@ template <class T> inline Pack<T> exp_nonpositive(Pack<T> x) {
 // exponent. The error is 3 ulp + |x|/3 ulp, the second part from log2 e in f32. Without FMA the product alone would
 // cost |x| ulp: there it is the plain way.
 template <int sign> inline Pack<float> exp_coarse(Pack<float> x) {
-  using F = Pack<float>;
 #if defined(__FMA__)
+  using F = Pack<float>;
   const F log2e = 0x1.715476p0f * sign, magic = 0x1.8p23f, shifted = fma(x, log2e, magic), f = fma(x, log2e, magic - shifted);
   const F e = polynomial(f, 0x1p0f, 0x1.62e42ap-1f, 0x1.ebf9bap-3f, 0x1.c6b75ap-5f, 0x1.3ceb68p-7f, 0x1.5bb92ep-10f);
   return from_bits(F::Bits(to_bits(e).v + (to_bits(shifted).v << 23)));

@@ -50,7 +50,7 @@ struct TimestepEmbedding {
   static constexpr OpInfo info{"timestep_embedding", "(cos t ω_i, sin t ω_i), ω_i = P^(-i / (dim/2 - shift))"};
   static constexpr std::string_view no_vjp = "times are data";
   static Tensor forward(const Attrs& a, const Tensor& t, Site at);
-  static Tensor reference(const Attrs& a, const Tensor& t) { return forward(a, t, Site{}); }  // plain ops: f32 angles, as diffusers
+  static Tensor reference(const Attrs& a, const Tensor& t);
   static std::vector<Sample<Attrs>> samples();
   static std::vector<Bad> bad_samples();
 };
