@@ -5,24 +5,12 @@
 #include <cstring>
 #include <limits>
 
+#include "cpu/dispatch.hpp"
 #include "cpu/parallel.hpp"
 
 namespace sspo::cpu {
 
-namespace baseline { extern const ElementwiseKernels elementwise_table; }
-#if defined(SSPO_X86)
-namespace avx2 { extern const ElementwiseKernels elementwise_table; }
-namespace avx512 { extern const ElementwiseKernels elementwise_table; }
-#endif
-
-const ElementwiseKernels& elementwise_kernels(Isa isa) {
-#if defined(SSPO_X86)
-  if (isa >= Isa::avx512) return avx512::elementwise_table;
-  if (isa == Isa::avx2) return avx2::elementwise_table;
-#endif
-  (void)isa;
-  return baseline::elementwise_table;
-}
+SSPO_TABLE_PER_SET(ElementwiseKernels, elementwise_kernels, elementwise_table)
 
 namespace {
 

@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <string>
 
-#if defined(SSPO_X86)
+#if defined(__x86_64__)
 #include <cpuid.h>
 #endif
 
@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view names[] = {"baseline", "avx2", "avx512", "avx512_bf16"};
 
-#if defined(SSPO_X86)
+#if defined(__x86_64__)
 // CPUID leaf 1: ECX bit 29. (clang 14's __builtin_cpu_supports does not know the name.)
 bool has_f16c() {
   unsigned a = 0, b = 0, c = 0, d = 0;
@@ -24,8 +24,19 @@ bool has_f16c() {
 
 }  // namespace
 
+bool isa_built(Isa isa) {
+  switch (isa) {
+    case Isa::baseline: return true;
+    case Isa::avx2: return SSPO_HAS_avx2;
+    case Isa::avx512: return SSPO_HAS_avx512;
+    case Isa::avx512_bf16: return SSPO_HAS_avx512_bf16;
+  }
+  return false;
+}
+
 bool isa_supported(Isa isa) {
-#if defined(SSPO_X86)
+  if (!isa_built(isa)) return false;
+#if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -36,10 +47,8 @@ bool isa_supported(Isa isa) {
     case Isa::avx512: return avx512;
     case Isa::avx512_bf16: return avx512 && __builtin_cpu_supports("avx512bf16");
   }
-  return false;
-#else
-  return isa == Isa::baseline;
 #endif
+  return isa == Isa::baseline;
 }
 
 Isa detect_isa() {
@@ -54,8 +63,8 @@ Isa parse_isa(std::string_view name) {
   for (int i = 0; i < 4; ++i)
     if (names[i] == name) {
       if (isa_supported(Isa(i))) return Isa(i);
-      fail({.op = "isa", .what = "this machine does not run the instruction set",
-            .expected = "one up to " + std::string(isa_name(detect_isa())), .got = std::string(name)});
+      fail({.op = "isa", .what = isa_built(Isa(i)) ? "this machine does not run the instruction set" : "this build left the instruction set out",
+            .expected = "one up to " + std::string(isa_name(detect_isa())), .got = std::string(name), .hint = isa_built(Isa(i)) ? "" : "name it in the CMake option SSPO_ISAS"});
     }
   fail({.op = "isa", .what = "unknown instruction set", .expected = "baseline, avx2, avx512 or avx512_bf16",
         .got = std::string(name), .hint = "unset SSPO_ISA to take the best one of this machine"});

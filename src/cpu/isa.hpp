@@ -10,7 +10,8 @@ namespace sspo::cpu {
 enum class Isa { baseline, avx2, avx512, avx512_bf16 };
 
 Isa detect_isa();                      // the best set of this machine
-bool isa_supported(Isa);               // does this machine run it?
+bool isa_built(Isa);                   // is it among the sets this library was compiled for (CMake: SSPO_ISAS)?
+bool isa_supported(Isa);               // is it, and does this machine run it?
 std::string_view isa_name(Isa);
 Isa parse_isa(std::string_view name);  // throws Error naming the valid ones
 Isa default_isa();                     // SSPO_ISA from the environment, else detect_isa()

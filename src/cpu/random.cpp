@@ -2,26 +2,12 @@
 
 #include <algorithm>
 
+#include "cpu/dispatch.hpp"
 #include "cpu/parallel.hpp"
 
 namespace sspo::cpu {
 
-namespace baseline { extern const RandomKernels random_table; }
-#if defined(SSPO_X86)
-namespace avx2 { extern const RandomKernels random_table; }
-namespace avx512 { extern const RandomKernels random_table; }
-#endif
-
-const RandomKernels& random_kernels(Isa isa) {
-  switch (isa) {
-#if defined(SSPO_X86)
-    case Isa::avx512_bf16:
-    case Isa::avx512: return avx512::random_table;
-    case Isa::avx2: return avx2::random_table;
-#endif
-    default: return baseline::random_table;
-  }
-}
+SSPO_TABLE_PER_SET(RandomKernels, random_kernels, random_table)
 
 namespace {
 

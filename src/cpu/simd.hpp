@@ -42,7 +42,7 @@ template <> struct BitsOf<std::int64_t> { using type = std::int64_t; };
 template <class T>
 struct Pack {
   typedef T V __attribute__((vector_size(SSPO_SIMD_BYTES)));
-  typedef T Unaligned __attribute__((vector_size(SSPO_SIMD_BYTES), aligned(alignof(T)), may_alias));
+  typedef T Unaligned __attribute__((vector_size(SSPO_SIMD_BYTES), aligned(1), may_alias));  // a pair of bf16 loads as one int32, too
   using Bits = Pack<typename BitsOf<T>::type>;  // the integer pack of the same lanes
   using Mask = typename Bits::V;                // all ones or all zeros per lane, as comparisons give
   static constexpr int size = SSPO_SIMD_BYTES / int(sizeof(T));

@@ -8,7 +8,7 @@ trap 'rm -rf "$out"' EXIT
 failed=0
 expect() { if ! "${@:2}"; then echo "FAILED: $1"; failed=1; fi; }
 code() { local status=0; "${@:2}" >"$out/stdout" 2>"$out/stderr" || status=$?; [[ $status == "$1" ]]; }
-demo() { "$sspo" demo --steps 3 --batch 8 --columns 1 --out "$@"; }
+demo() { "$sspo" demo --steps 3 --batch 4 --channels 16 --columns 1 --out "$@"; }
 
 # The same bits for any number of threads; another seed gives others.
 expect "a run succeeds" code 0 demo "$out/one" --threads 1 --json
@@ -48,7 +48,7 @@ expect "has reasons" grep -q '(no gradient: indices are integers)' "$out/stdout"
 expect "the table as JSON" code 0 "$sspo" ops --json
 
 # Ctrl-C stops it within a step. (A background job of a script ignores SIGINT; env puts it back.)
-env --default-signal=INT "$sspo" demo --out "$out/long" --steps 100000 --batch 8 --columns 1 2>/dev/null &
+env --default-signal=INT "$sspo" demo --out "$out/long" --steps 100000 --batch 4 --channels 16 --columns 1 2>/dev/null &
 sleep 2
 kill -INT $!
 expect "exit 130 after SIGINT" code 130 wait $!

@@ -14,24 +14,17 @@
 #include <type_traits>
 #include <vector>
 
-#include "cpu/isa.hpp"
+#include "cpu/dispatch.hpp"
 #include "isa/simd_math_probe.hpp"
+
+namespace sspo::cpu {
+SSPO_TABLE_PER_SET(MathProbes, math_probe_table, math_probes)
+}
 
 namespace {
 using namespace sspo;
 using namespace sspo::cpu;
 using Real = long double;
-
-const MathProbe* probes(Isa isa) {
-  switch (isa) {
-#if SSPO_X86
-    case Isa::avx2: return avx2::math_probes;
-    case Isa::avx512:
-    case Isa::avx512_bf16: return avx512::math_probes;
-#endif
-    default: return baseline::math_probes;
-  }
-}
 
 Real cdf_truth(Real x) {  // erfc at -x/sqrt 2, with what the argument lost to rounding
   if (std::fabs(x) > 200) return x > 0;
@@ -47,7 +40,7 @@ Real pdf_truth(Real x) {
 Real sign_truth(Real x) { return Real(x > 0) - Real(x < 0); }
 
 const MathProbe& probe_of(Isa isa, std::string_view name) {
-  const MathProbe* all = probes(isa);
+  const MathProbes& all = math_probe_table(isa);
   int f = 0;
   while (f < math_probe_count && all[f].name != name) ++f;
   REQUIRE(f < math_probe_count);
@@ -194,7 +187,7 @@ TEST_CASE("simd_math: error in ulp, f32") { check_errors<float>(); }
 TEST_CASE("simd_math: error in ulp, f64") { check_errors<double>(); }
 
 // The coarse ones, meant for use beside numbers of size 1 or |x|.
-TEST_CASE_TEMPLATE("simd_math: silu, silu_slope, exp_difference", T, float, double) {
+TEST_CASE_TEMPLATE("simd_math: silu, silu_slope, exp_difference, normal_coarse", T, float, double) {
   std::vector<T> x;
   for (int i = -20000; i <= 20000; ++i) x.push_back(T(i) / 150);
   const double unit = sizeof(T) == 4 ? 0x1p-24 : 0x1p-53;
@@ -222,7 +215,17 @@ TEST_CASE_TEMPLATE("simd_math: silu, silu_slope, exp_difference", T, float, doub
       const Real v = x[i], truth = std::exp(v);
       REQUIRE(std::fabs(y[i] - truth) <= 2 * unit * (3 + std::fabs(v) / 3) * truth + 2e-38);
     }
-    for (const char* f : {"silu", "silu_slope", "exp_difference"})
+    for (const char* f : {"coarse_cdf", "coarse_pdf"}) {
+      call_all(f);
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        const Real v = x[i], truth = f == std::string_view("coarse_cdf") ? cdf_truth(v) : pdf_truth(v);
+        const Real bound = std::fabs(v) <= 8 ? 2 * unit * (7 + v * v / 2) : 1e-4L;
+        REQUIRE(std::fabs(y[i] - truth) <= bound * truth + 1e-37L);
+      }
+      CHECK(call<T>(isa, f, -std::numeric_limits<T>::infinity()) == 0);
+    }
+    CHECK(call<T>(isa, "coarse_cdf", std::numeric_limits<T>::infinity()) == 1);
+    for (const char* f : {"silu", "silu_slope", "exp_difference", "coarse_cdf", "coarse_pdf"})
       CHECK(std::isnan(call<T>(isa, f, std::numeric_limits<T>::quiet_NaN())));
     CHECK(call<T>(isa, "silu", 0) == 0);
     CHECK(call<T>(isa, "exp_difference", 0) == 1);

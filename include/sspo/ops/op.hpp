@@ -128,6 +128,7 @@ void record(const Attrs<O>& attrs, std::span<const Tensor> inputs, Tensor& y, Ex
     if constexpr (requires { &O::reference; } && !(V::keeps_y && !V::keeps_input)) {
       node->reference = [attrs](const Tensors& in) {
         return [&]<std::size_t... I>(std::index_sequence<I...>) {
+          (void)attrs;  // used in one branch
           if constexpr (std::is_same_v<Attrs<O>, NoAttrs>) return O::reference(in[I]...);
           else return O::reference(attrs, in[I]...);
         }(std::make_index_sequence<N>{});

@@ -11,12 +11,7 @@ struct MathProbe {
   void (*f32)(const float* x, const float* p, float* y, Index n);  // y = f(x), or f(x, p)
   void (*f64)(const double* x, const double* p, double* y, Index n);
 };
-inline constexpr int math_probe_count = 21;
-
-namespace baseline { extern const MathProbe math_probes[math_probe_count]; }
-#if SSPO_X86
-namespace avx2 { extern const MathProbe math_probes[math_probe_count]; }
-namespace avx512 { extern const MathProbe math_probes[math_probe_count]; }
-#endif
+inline constexpr int math_probe_count = 23;
+using MathProbes = MathProbe[math_probe_count];
 
 }  // namespace sspo::cpu
