@@ -32,8 +32,8 @@ const Words<VarianceType> variance_types = {{"fixed_small", VarianceType::fixed_
                                             {"fixed_large", VarianceType::fixed_large}};
 const Words<Interpolation> interpolations = {{"linear", Interpolation::linear}, {"log_linear", Interpolation::log_linear}};
 const Words<FinalSigma> final_sigmas = {{"zero", FinalSigma::zero}, {"sigma_min", FinalSigma::sigma_min}};
-// diffusers reads the words of its neighbours DEIS and UniPC as these.
-const Words<SdeOrOde> algorithms = {{"dpmsolver++", SdeOrOde::ode}, {"sde-dpmsolver++", SdeOrOde::sde}, {"deis", SdeOrOde::ode}};
+const Words<SdeOrOde> algorithms = {{"dpmsolver++", SdeOrOde::ode}, {"sde-dpmsolver++", SdeOrOde::sde}};
+// diffusers takes the words of its neighbours DEIS and UniPC for midpoint.
 const Words<Solver> solvers = {{"midpoint", Solver::midpoint}, {"heun", Solver::heun}, {"logrho", Solver::midpoint},
                                {"bh1", Solver::midpoint},      {"bh2", Solver::midpoint}};
 
