@@ -23,8 +23,10 @@ inline const GoldenJson& golden() {
   return json;
 }
 
+// The text of an entry's scheduler_config.json.
+inline std::string config_text(const GoldenJson& entry) { return golden().at("configs").at(entry.at("config").get<std::size_t>()).dump(); }
 inline SchedulerConfig config_of(const GoldenJson& entry, SchedulerKind kind) {
-  return read_scheduler_config(entry.at("config").dump(), {.path = "golden"}, kind);
+  return read_scheduler_config(config_text(entry), {.path = "golden"}, kind);
 }
 inline SchedulerConfig config_of(const GoldenJson& entry) { return config_of(entry, scheduler_kind(entry.at("kind").get<std::string>())); }
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Timesteps, noise levels and trajectories of diffusers' schedulers: writes schedulers.json beside this file.
 
-plans   for every number of steps 1 ... T: 24 bits of FNV-1a over the timesteps as f32 words (`timesteps`, 6 hex digits each,
-        "......" where diffusers refuses), and a weighted sum of all sigmas and init_noise_sigma as an f32 word (`sigmas`)
+configs what the others name by number; 0 is Stable Diffusion 1.5's
+plans   for every number of steps 1 ... T: 20 bits of FNV-1a over the timesteps as f32 words (`timesteps`, 5 hex digits each,
+        "....." where diffusers refuses), and a weighted sum of all sigmas and init_noise_sigma as an f32 word (`sigmas`)
 runs    whole samplings of a small tensor with a linear model: timesteps, sigmas, |x| summed after every step, the last x
 tables  alphas_cumprod: FNV-1a over its f32 words, some of its values; noisy samples and velocities
 Square roots of PyTorch and logarithms of numpy are not correctly rounded here, so sigmas are compared to a tolerance.
@@ -55,9 +56,9 @@ def plan(kind, cfg):
         try:
             s.set_timesteps(steps)
         except ValueError:
-            hashes += "." * 6
+            hashes += "." * 5
             continue
-        hashes += f"{fnv(s.timesteps.numpy()) & 0xFFFFFF:06x}"
+        hashes += f"{fnv(s.timesteps.numpy()) & 0xFFFFF:05x}"
         if kind in ("euler", "euler_ancestral", "dpmpp_2m"):
             sigmas = s.sigmas.numpy().astype("f8")
             total = float(s.init_noise_sigma) + (sigmas * (1 + np.arange(len(sigmas)) * 7919 % 13 / 13)).sum()
@@ -134,7 +135,12 @@ for cfg in (SD15, config(beta_schedule="linear", beta_start=1e-4, beta_end=0.02)
                        velocity=s.get_velocity(x0, eps, torch.tensor(t)).flatten().tolist()))
 
 path = pathlib.Path(__file__).with_name("schedulers.json")
+configs = []
+for row in plans + runs + tables:  # each config once
+    if row["config"] not in configs:
+        configs.append(row["config"])
+    row["config"] = configs.index(row["config"])
 write = lambda rows: "[\n" + ",\n".join(json.dumps(r, separators=(",", ":")) for r in rows) + "\n]"
-path.write_text('{"made_by":"diffusers %s, torch %s, numpy %s",\n"plans":%s,\n"runs":%s,\n"tables":%s}\n' % (
-    diffusers.__version__, torch.__version__, np.__version__, write(plans), write(runs), write(tables)))
+path.write_text('{"made_by":"diffusers %s, torch %s, numpy %s",\n"configs":%s,\n"plans":%s,\n"runs":%s,\n"tables":%s}\n' % (
+    diffusers.__version__, torch.__version__, np.__version__, write(configs), write(plans), write(runs), write(tables)))
 print(path, path.stat().st_size, "bytes;", len(plans), "plans,", len(runs), "runs")
