@@ -84,7 +84,8 @@ void TorchCpuGenerator::normal_16(float* z) {
 }
 
 std::vector<float> TorchCpuGenerator::normal(Index n, Site at) {
-  if (n < 0) fail({.op = "torch_cpu_normal", .what = "a negative number of elements", .expected = "0 or more", .got = std::to_string(n)}, at);
+  if (n < 0) fail({.op = "torch_cpu_normal", .what = "a negative number of elements", .expected = "0 or more",
+                   .got = std::to_string(n)}, at);
   std::vector<float> z(static_cast<std::size_t>(n));
   if (n < 16) {
     for (float& v : z) v = scalar_normal();
@@ -103,7 +104,8 @@ std::vector<float> TorchCpuGenerator::normal(Index n, Site at) {
 // Box & Muller over words (x, y) and (z, w), as cuRAND has it: angles from the second, sine first.
 std::vector<float> TorchCudaGenerator::normal(Index n, Site at) {
   if (n < 0 || n > Index(1) << 29)
-    fail({.op = "torch_cuda_normal", .what = "that many elements cannot be drawn at once", .expected = "0 ... 2^29", .got = std::to_string(n)}, at);
+    fail({.op = "torch_cuda_normal", .what = "that many elements cannot be drawn at once", .expected = "0 ... 2^29",
+          .got = std::to_string(n)}, at);
   if (grid_.multiprocessors < 1 || grid_.threads < 256)
     fail({.op = "torch_cuda_normal", .what = "no such GPU", .expected = "at least 1 multiprocessor of 256 threads",
           .got = std::to_string(grid_.multiprocessors) + " of " + std::to_string(grid_.threads)}, at);

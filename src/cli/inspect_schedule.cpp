@@ -21,13 +21,16 @@ std::string config_path(const std::string& model) {
   for (const fs::path& path : {folder / "scheduler" / name, folder / name})
     if (fs::exists(path)) return path.string();
   if (fs::is_directory(folder))
-    fail({.op = "inspect schedule", .what = "no scheduler_config.json in " + io::printable(model), .expected = "DIR/scheduler/scheduler_config.json or DIR/scheduler_config.json"});
+    fail({.op = "inspect schedule", .what = "no scheduler_config.json in " + io::printable(model),
+          .expected = "DIR/scheduler/scheduler_config.json or DIR/scheduler_config.json"});
   return model;
 }
 
 // "1,4,64,64"
 Shape shape_of(const std::string& text) {
-  const auto wrong = [&]() { fail({.op = "inspect randn", .what = "no shape", .expected = "extents divided by commas, at most 6, at most 2^29 elements: 1,4,64,64", .got = io::printable(text)}); };
+  const auto wrong = [&]() { fail({.op = "inspect randn", .what = "no shape",
+                                   .expected = "extents divided by commas, at most 6, at most 2^29 elements: 1,4,64,64",
+                                   .got = io::printable(text)}); };
   std::vector<Index> extents;
   const char *at = text.data(), *const end = at + text.size();
   while (true) {
@@ -48,7 +51,8 @@ Tensor noise_of(const std::string& rng, std::uint64_t seed, const Shape& shape) 
   if (rng == "philox") return normal(Rng{seed} / "randn", shape);
   if (rng == "torch-cpu") return Tensor::from(torch_cpu_normal(seed, shape), shape);
   if (rng == "torch-cuda") return Tensor::from(torch_cuda_normal(seed, shape), shape);
-  fail({.op = "inspect randn", .what = "no such generator", .expected = "philox, torch-cpu, torch-cuda", .got = io::printable(rng)});
+  fail({.op = "inspect randn", .what = "no such generator", .expected = "philox, torch-cpu, torch-cuda",
+        .got = io::printable(rng)});
 }
 
 }  // namespace
@@ -74,7 +78,8 @@ void inspect_schedule(const InspectScheduleOptions& o) {
 
 void inspect_randn(const InspectRandnOptions& o) {
   if (!o.force && fs::exists(o.out))
-    fail({.op = "inspect randn", .what = "the file exists", .expected = "a new file, or --force", .got = io::printable(o.out)});
+    fail({.op = "inspect randn", .what = "the file exists", .expected = "a new file, or --force",
+          .got = io::printable(o.out)});
   const Tensor noise = noise_of(o.rng, o.seed, shape_of(o.shape));
   io::save_safetensors(o.out, {{"noise", noise}}, {{"rng", o.rng}, {"seed", std::to_string(o.seed)}});
 }

@@ -41,7 +41,7 @@ class DpmSolver {
     return std::min(int(outputs_.size()), last_but_one && is_short ? 2 : 3);
   }
 
-  // Divided differences of the last outputs: D[0] the value, D[1] and D[2] the slopes, in units of h.     eq. 9 and appendix
+  // Divided differences of the last outputs: D[0] the value, D[1] and D[2] the slopes, in units of h.     algorithm 2 and appendix
   struct Differences {
     Tensor d0, d1, d2;
   };
@@ -60,7 +60,7 @@ class DpmSolver {
     return d;
   }
 
-  // x = σ_t / σ_s x - α_t (e^-h - 1) D0 - ...,  h = λ_t - λ_s     eq. 9 (midpoint), appendix (heun, third order)
+  // x = σ_t / σ_s x - α_t (e^-h - 1) D0 - ...,  h = λ_t - λ_s     algorithm 2 (midpoint); appendix (heun, third order)
   Tensor ode(Index i, const Tensor& x, int order) const {
     const Level s(c_.sigma(i)), t(c_.sigma(i + 1));
     const float h = t.lambda - s.lambda, e = std::exp(-h) - 1.0f;

@@ -52,13 +52,17 @@ std::vector<float> with_zero_terminal_snr(const std::vector<float>& betas) {
 
 std::vector<float> betas_of(const SchedulerConfig& c, Site at) {
   const auto check = [at](double beta, const char* field) {
-    if (!(beta >= 0 && beta <= 1)) fail({.op = "NoiseSchedule", .what = "no variance", .expected = std::string(field) + " in [0, 1]", .got = std::to_string(beta)}, at);
+    if (!(beta >= 0 && beta <= 1)) fail({.op = "NoiseSchedule", .what = "no variance",
+                                         .expected = std::string(field) + " in [0, 1]", .got = std::to_string(beta)}, at);
   };
   if (c.num_train_timesteps < 2 || c.num_train_timesteps > 100000)
-    fail({.op = "NoiseSchedule", .what = "num_train_timesteps out of range", .expected = "2 ... 100000", .got = std::to_string(c.num_train_timesteps)}, at);
+    fail({.op = "NoiseSchedule", .what = "num_train_timesteps out of range", .expected = "2 ... 100000",
+          .got = std::to_string(c.num_train_timesteps)}, at);
   if (!c.trained_betas.empty()) {
     if (Index(c.trained_betas.size()) != c.num_train_timesteps)
-      fail({.op = "NoiseSchedule", .what = "trained_betas and num_train_timesteps differ", .expected = std::to_string(c.num_train_timesteps) + " betas", .got = std::to_string(c.trained_betas.size())}, at);
+      fail({.op = "NoiseSchedule", .what = "trained_betas and num_train_timesteps differ",
+            .expected = std::to_string(c.num_train_timesteps) + " betas",
+            .got = std::to_string(c.trained_betas.size())}, at);
     for (const double beta : c.trained_betas) check(beta, "trained_betas");
     return {c.trained_betas.begin(), c.trained_betas.end()};
   }
@@ -73,7 +77,8 @@ std::vector<float> betas_of(const SchedulerConfig& c, Site at) {
 
 void check_timestep(Index t, Index size, Site at) {
   if (t < 0 || t >= size)
-    fail({.op = "NoiseSchedule", .what = "no such timestep", .expected = "0 ... " + std::to_string(size - 1), .got = std::to_string(t)}, at);
+    fail({.op = "NoiseSchedule", .what = "no such timestep", .expected = "0 ... " + std::to_string(size - 1),
+          .got = std::to_string(t)}, at);
 }
 
 // f(ᾱ) for each sample, [B, 1, ..., 1], in the type and on the device of x.
@@ -92,7 +97,8 @@ Tensor of_samples(const std::vector<float>& alphas_cumprod, std::span<const Inde
 
 void check_pair(const Tensor& x, const Tensor& eps, std::size_t timesteps, Site at) {
   if (x.rank() < 1 || !(x.shape() == eps.shape()) || Index(timesteps) != x.dim(0))
-    fail({.op = "NoiseSchedule", .what = "samples, noise and timesteps do not fit together", .expected = "x_0 [B, ...], eps of the same shape, B timesteps",
+    fail({.op = "NoiseSchedule", .what = "samples, noise and timesteps do not fit together",
+          .expected = "x_0 [B, ...], eps of the same shape, B timesteps",
           .got = x.str() + ", " + eps.str() + ", " + std::to_string(timesteps) + " timesteps"}, at);
 }
 

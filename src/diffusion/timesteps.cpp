@@ -62,7 +62,8 @@ Doubles spaced_for_dpm(const SchedulerConfig& c, const std::vector<float>& alpha
       --last;
     }
   if (last == 0)
-    fail({.op = "dpmpp_2m", .what = "lambda_min_clipped leaves no timestep", .expected = "a value below the largest lambda", .got = std::to_string(*c.lambda_min_clipped)}, at);
+    fail({.op = "dpmpp_2m", .what = "lambda_min_clipped leaves no timestep",
+          .expected = "a value below the largest lambda", .got = std::to_string(*c.lambda_min_clipped)}, at);
   Doubles t;
   switch (c.timestep_spacing) {
     case Spacing::linspace:
@@ -91,7 +92,8 @@ Doubles pndm_calls(const SchedulerConfig& c, Doubles t, Index steps, Site at) {
     return t;
   }
   if (n < 4)
-    fail({.op = "pndm", .what = "too few steps for the Runge-Kutta start", .expected = "4 steps or more while skip_prk_steps is false",
+    fail({.op = "pndm", .what = "too few steps for the Runge-Kutta start",
+          .expected = "4 steps or more while skip_prk_steps is false",
           .got = std::to_string(steps)}, at);
   const double half = double(c.num_train_timesteps / steps / 2);
   Doubles calls = {t[0]};
@@ -141,7 +143,8 @@ std::vector<float> sigma_table(std::vector<float> alphas_cumprod, const Schedule
   for (float& a : alphas_cumprod) {
     const float sigma = std::sqrt((1.0f - a) / a);
     if (!(sigma > 0 && std::isfinite(sigma)))
-      fail({.op = std::string(name_of(c.kind)), .what = "the noise schedule leaves no signal, or adds no noise", .expected = "betas with alphas_cumprod strictly between 0 and 1",
+      fail({.op = std::string(name_of(c.kind)), .what = "the noise schedule leaves no signal, or adds no noise",
+            .expected = "betas with alphas_cumprod strictly between 0 and 1",
             .got = "alphas_cumprod " + std::to_string(a)}, at);
     a = sigma;
   }
@@ -189,7 +192,8 @@ StepPlan plan_sigmas(const SchedulerConfig& c, Index steps, Site at) {
 
 StepPlan plan_steps(const SchedulerConfig& c, Index steps, Site at) {
   if (steps < 1 || steps > c.num_train_timesteps)
-    fail({.op = std::string(name_of(c.kind)), .what = "no such number of steps", .expected = "1 ... num_train_timesteps = " + std::to_string(c.num_train_timesteps),
+    fail({.op = std::string(name_of(c.kind)), .what = "no such number of steps",
+          .expected = "1 ... num_train_timesteps = " + std::to_string(c.num_train_timesteps),
           .got = std::to_string(steps)}, at);
   if (c.kind >= SchedulerKind::euler) return plan_sigmas(c, steps, at);
   Doubles t = spaced(c, steps, false);

@@ -11,7 +11,7 @@ inline Tensor guided(const Tensor& unconditional, const Tensor& conditional, dou
 }
 
 // Strong guidance inflates the result; this brings each sample's deviation back to that of ε_c, by the share φ in [0, 1].
-// Lin et al. 2024 (arXiv 2305.08891), eq. 15 and 16; they take φ = 0.7. Tensors [B, ...].
+// Lin et al. 2024 (arXiv 2305.08891), section 3.4; they take φ = 0.7. Tensors [B, ...].
 Tensor rescale_guided(const Tensor& guided, const Tensor& conditional, double phi, Site at = Site::current());
 
 }  // namespace sspo
