@@ -11,6 +11,17 @@ std::string_view file_name(std::string_view path) { return path.substr(path.find
 
 Error::Error(ErrorInfo info, Site at) : info_(std::move(info)), at_(at) {
   text_ = info_.op.empty() ? info_.what : info_.op + ": " + info_.what;
+  if (info_.kind == ErrorKind::file || info_.kind == ErrorKind::io) {
+    std::string more;
+    const auto add = [&more](const char* label, const std::string& value) {
+      if (!value.empty()) more += (more.empty() ? "" : ", ") + std::string(label) + value;
+    };
+    add("expected ", info_.expected);
+    add("got ", info_.got);
+    if (!more.empty()) text_ += " (" + more + ")";
+    if (!info_.hint.empty()) text_ += "; " + info_.hint;
+    return;
+  }
   const auto line = [this](const char* label, const std::string& value) {
     if (!value.empty()) text_ += std::string("\n  ") + label + value;
   };

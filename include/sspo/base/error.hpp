@@ -15,7 +15,8 @@ struct Site {
   static constexpr Site current(const char* file = __builtin_FILE(), int line = __builtin_LINE()) { return {file, line}; }
 };
 
-enum class ErrorKind { input, memory, io, internal };  // `input`: the caller can mend it
+// input: the caller can mend it.  file: what a file holds is wrong; `op` names the place, the text is one line.
+enum class ErrorKind { input, file, memory, io, internal };
 
 struct ErrorInfo {
   std::string op = {};        // who found it: an op's or a function's name
