@@ -18,6 +18,8 @@ namespace sspo::io {
 
 using Json = nlohmann::ordered_json;  // keeps the file's order of keys
 
+// What nlohmann's parser takes for the end of the text, or for text: a NUL, ill-formed UTF-8. Throws Error{file}.
+void check_json_bytes(std::string_view text, const Place& place);
 // Throws Error{file} with the byte offset: syntax, UTF-8, a key twice in one object, deeper than max_depth.
 Json parse_json(std::string_view text, const Place& place, int max_depth = 128);
 Json read_json(const std::string& path, std::uint64_t limit = 16u << 20);
@@ -41,6 +43,7 @@ class Fields {
   std::vector<std::string> unread() const;
 
  private:
+  const Json* value(std::string_view name, bool optional, const std::string& expected);  // null: the fallback serves
   const Json& object_;
   Place place_;
   std::vector<std::string> read_;

@@ -44,8 +44,27 @@ class File {
   std::uint64_t size_ = 0;
 };
 
-// PATH.tmp is written whole, synced, then renamed to PATH: what was there stays until then, and stays if anything
-// fails (Error{io} with the path and the system's reason). Pieces are written one after the other.
+// A file in the making: PATH.tmp, which finish() syncs and renames to PATH. What was there stays until then, and stays
+// if anything fails or finish() is not reached; then PATH.tmp goes. Throws Error{io} with the path and the system's reason;
+// also if PATH is a folder, a device or a pipe.
+class FileWriter {
+ public:
+  explicit FileWriter(std::string path);
+  ~FileWriter();
+  FileWriter(const FileWriter&) = delete;
+  FileWriter& operator=(const FileWriter&) = delete;
+
+  void write(std::string_view bytes);
+  void finish();  // file, rename, folder; call it last
+
+ private:
+  [[noreturn]] void give_up(int reason);
+
+  std::string path_, part_;
+  int descriptor_ = -1;
+};
+
+// A FileWriter, all pieces one after the other, finished.
 void write_file(const std::string& path, std::span<const std::string_view> pieces);
 inline void write_file(const std::string& path, std::string_view content) { write_file(path, std::span(&content, 1)); }
 
