@@ -7,11 +7,37 @@
 #include "sspo/base/error.hpp"
 
 namespace sspo {
+namespace clip {
+
+void TokenTrie::add(std::string_view key, Token token) {
+  std::uint32_t node = 0;
+  for (const char c : key) {
+    const auto [place, fresh] = nodes_[node].next.try_emplace(c, std::uint32_t(nodes_.size()));
+    node = place->second;
+    if (fresh) nodes_.emplace_back();
+  }
+  if (node) nodes_[node].token = token;
+}
+
+std::size_t TokenTrie::longest(std::string_view text, Token& token) const {
+  std::size_t length = 0;
+  std::uint32_t node = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto next = nodes_[node].next.find(text[i]);
+    if (next == nodes_[node].next.end()) break;
+    node = next->second;
+    if (nodes_[node].token >= 0) token = nodes_[node].token, length = i + 1;
+  }
+  return length;
+}
+
+}  // namespace clip
+
 namespace {
 
 // Calls on_token for each key of the trie found from left to right, the longest first, and on_text for what lies between.
 template <class OnText, class OnToken>
-void split_at(const TokenTrie& trie, std::string_view text, const OnText& on_text, const OnToken& on_token) {
+void split_at(const clip::TokenTrie& trie, std::string_view text, const OnText& on_text, const OnToken& on_token) {
   std::size_t from = 0;
   for (std::size_t at = 0; !trie.empty() && at < text.size();) {
     clip::Token token = -1;
@@ -29,31 +55,9 @@ void split_at(const TokenTrie& trie, std::string_view text, const OnText& on_tex
 
 }  // namespace
 
-void TokenTrie::add(std::string_view key, clip::Token token) {
-  std::uint32_t node = 0;
-  for (const char c : key) {
-    const auto [place, fresh] = nodes_[node].next.try_emplace(c, std::uint32_t(nodes_.size()));
-    node = place->second;
-    if (fresh) nodes_.emplace_back();
-  }
-  if (node) nodes_[node].token = token;
-}
-
-std::size_t TokenTrie::longest(std::string_view text, clip::Token& token) const {
-  std::size_t length = 0;
-  std::uint32_t node = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto next = nodes_[node].next.find(text[i]);
-    if (next == nodes_[node].next.end()) break;
-    node = next->second;
-    if (nodes_[node].token >= 0) token = nodes_[node].token, length = i + 1;
-  }
-  return length;
-}
-
 // encode: 1. repair  2. added tokens of the raw text  3. clean-up  4. added tokens of the clean text  5. words  6. merges
 std::vector<std::int32_t> ClipTokenizer::encode(std::string_view bytes) const {
-  const Tables& t = *tables_;
+  const clip::Tables& t = *tables_;
   std::vector<std::int32_t> ids{t.start};
   std::vector<clip::Token> letters;
   clip::WordMerger merger(t.merges);

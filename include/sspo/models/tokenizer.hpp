@@ -13,6 +13,9 @@
 #include <vector>
 
 namespace sspo {
+namespace clip {
+struct Tables;
+}
 
 // hf:      the ids of transformers 5's CLIPTokenizer (4's fast one, too): NFC, white space to one blank, lower case.
 // openai:  the ids of OpenAI's CLIP: HTML entities undone twice, Python's lower case, no NFC. That code also repairs text
@@ -37,7 +40,7 @@ class ClipTokenizer {
  public:
   // Throws Error (file or io) naming file and line: ids not 0, 1, 2, ...; one of the 256 bytes missing, plain or with
   // "</w>"; a special token unknown; a merge of unknown parts, into an unknown token, or given twice; more than 2^20
-  // tokens or merges; vocab.json or merges.txt above 64 MiB.
+  // tokens or merges, 10,000 added tokens; vocab.json or merges.txt above 64 MiB.
   static ClipTokenizer open(const std::string& folder, ClipTokenizerOptions options = {});
   static ClipTokenizer parse(const ClipTokenizerFiles& files, const std::string& folder, ClipTokenizerOptions options = {});
 
@@ -59,10 +62,8 @@ class ClipTokenizer {
   void save(const std::string& folder) const;   // into a folder that exists; loads in transformers. Error (io)
 
  private:
-  struct Tables;
-  explicit ClipTokenizer(std::shared_ptr<const Tables> tables) : tables_(std::move(tables)) {}
-  std::shared_ptr<const Tables> tables_;  // shared by copies, never changed
-  friend struct ClipTokenizerParser;
+  explicit ClipTokenizer(std::shared_ptr<const clip::Tables> tables) : tables_(std::move(tables)) {}
+  std::shared_ptr<const clip::Tables> tables_;  // shared by copies, never changed
 };
 
 }  // namespace sspo
