@@ -1,6 +1,7 @@
 #include "models/bpe.hpp"
 
 #include <algorithm>
+#include <functional>
 
 namespace sspo::clip {
 namespace {
@@ -64,42 +65,58 @@ const Merges::Entry* Merges::find(Token left, Token right) const {
   return found != end && found->right == right ? found : nullptr;
 }
 
-namespace {
+bool WordMerger::look(std::int32_t at, Candidate& c) {
+  Symbol& s = symbols_[std::size_t(at)];
+  const Merges::Entry* const e = s.next < 0 ? nullptr : merges_.find(s.token, symbols_[std::size_t(s.next)].token);
+  s.joined = e ? e->joined : -1;
+  if (e) c = {std::uint64_t(e->rank) << 32 | std::uint32_t(at), e->joined};
+  return e != nullptr;
+}
 
-constexpr auto later = [](const auto& a, const auto& b) { return a.rank != b.rank ? a.rank > b.rank : a.at > b.at; };
+void WordMerger::add(std::int32_t at) {
+  Candidate c;
+  if (!look(at, c)) return;
+  heap_.push_back(c);
+  std::push_heap(heap_.begin(), heap_.end(), std::greater<>{});
+}
 
-}  // namespace
+// The next candidate: the smaller one of the sorted list (`used` of it are gone) and the heap. False: none is left.
+bool WordMerger::take(std::size_t& used, Candidate& c) {
+  const bool listed = used < first_.size();
+  if (!listed && heap_.empty()) return false;
+  if (listed && (heap_.empty() || heap_.front() > first_[used])) {
+    c = first_[used++];
+    return true;
+  }
+  std::pop_heap(heap_.begin(), heap_.end(), std::greater<>{});
+  c = heap_.back();
+  heap_.pop_back();
+  return true;
+}
 
-void WordMerger::consider(std::int32_t at) {
-  const std::int32_t next = symbols_[std::size_t(at)].next;
-  if (next < 0) return;
-  const Merges::Entry* const e = merges_.find(symbols_[std::size_t(at)].token, symbols_[std::size_t(next)].token);
-  if (!e) return;
-  heap_.push_back({e->rank, at, e->joined});
-  std::push_heap(heap_.begin(), heap_.end(), later);
+void WordMerger::join(std::int32_t at) {
+  Symbol& s = symbols_[std::size_t(at)];
+  Symbol& right = symbols_[std::size_t(s.next)];
+  s.token = s.joined;
+  s.next = right.next;
+  right = {-1, -1, -1, -1};
+  if (s.next >= 0) symbols_[std::size_t(s.next)].previous = at;
+  if (s.previous >= 0) add(s.previous);
+  add(at);
 }
 
 void WordMerger::append(std::span<const Token> word, std::vector<Token>& to) {
   const std::int32_t n = std::int32_t(word.size());
   symbols_.clear();
-  heap_.clear();
-  for (std::int32_t i = 0; i < n; ++i) symbols_.push_back({word[std::size_t(i)], i - 1, i + 1 < n ? i + 1 : -1});
-  for (std::int32_t i = 0; i < n; ++i) consider(i);
-  while (!heap_.empty()) {
-    std::pop_heap(heap_.begin(), heap_.end(), later);
-    const Candidate c = heap_.back();
-    heap_.pop_back();
-    Symbol& s = symbols_[std::size_t(c.at)];
-    if (s.token < 0 || s.next < 0) continue;  // swallowed by its left neighbour since, or the last one now
-    Symbol& right = symbols_[std::size_t(s.next)];
-    const Merges::Entry* const e = merges_.find(s.token, right.token);
-    if (!e || e->joined != c.joined) continue;  // one of the two has changed since
-    s.token = c.joined;
-    s.next = right.next;
-    right.token = -1;
-    if (s.next >= 0) symbols_[std::size_t(s.next)].previous = c.at;
-    if (s.previous >= 0) consider(s.previous);
-    consider(c.at);
+  first_.clear();
+  for (std::int32_t i = 0; i < n; ++i) symbols_.push_back({word[std::size_t(i)], -1, i - 1, i + 1 < n ? i + 1 : -1});
+  Candidate c;
+  for (std::int32_t i = 0; i < n; ++i)
+    if (look(i, c)) first_.push_back(c);
+  std::sort(first_.begin(), first_.end(), [](const Candidate& a, const Candidate& b) { return a.key < b.key; });
+  for (std::size_t used = 0; take(used, c);) {
+    const std::int32_t at = std::int32_t(c.key & 0xFFFFFFFF);
+    if (symbols_[std::size_t(at)].joined == c.joined) join(at);  // else one of the two has changed since
   }
   for (std::int32_t i = n ? 0 : -1; i >= 0; i = symbols_[std::size_t(i)].next) to.push_back(symbols_[std::size_t(i)].token);
 }

@@ -41,8 +41,8 @@ class Merges {
   std::vector<Entry> entries_;
 };
 
-// Replaces the pair of lowest rank, the leftmost of equals, until no pair is in the table. Pairs wait in a heap, the
-// word is a linked list: O(n log n) for a word of n bytes. Keeps its buffers from word to word.
+// Replaces the pair of lowest rank, the leftmost of equals, until no pair is in the table. The word is a linked list; the
+// pairs it begins with are sorted, those that come up wait in a heap: O(n log n) for n bytes. Keeps its buffers.
 class WordMerger {
  public:
   explicit WordMerger(const Merges& merges) : merges_(merges) {}
@@ -50,18 +50,23 @@ class WordMerger {
 
  private:
   struct Symbol {
-    Token token;
+    Token token;                  // -1: swallowed by its left neighbour
+    Token joined;                 // what it and the next one make now; -1: nothing
     std::int32_t previous, next;  // -1: none
   };
   struct Candidate {
-    std::int32_t rank, at;
+    std::uint64_t key;  // rank << 32 | place
     Token joined;
+    bool operator>(const Candidate& o) const { return key > o.key; }
   };
-  void consider(std::int32_t at);
+  bool look(std::int32_t at, Candidate& c);  // at the pair that begins here
+  void add(std::int32_t at);                 // the pair that begins here, to heap_
+  bool take(std::size_t& used, Candidate& c);
+  void join(std::int32_t at);
 
   const Merges& merges_;
   std::vector<Symbol> symbols_;
-  std::vector<Candidate> heap_;
+  std::vector<Candidate> first_, heap_;
 };
 
 }  // namespace sspo::clip

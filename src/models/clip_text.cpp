@@ -160,12 +160,17 @@ bool is_final_sigma(std::u32string_view text, std::size_t at) {
   return after == text.size() || !is_cased(Codepoint(text[after]));
 }
 
+Class next_class(std::string_view text, std::size_t& at, Folding folding) {
+  const Codepoint c = next_character(text, at);
+  return folding == Folding::ignore_case && c == 0x345 ? Class::space : class_of(c);
+}
+
 // Length of `literal` (ASCII) at the start of text; 0 if it is not there.
 std::size_t literal_length(std::string_view text, std::string_view literal, Folding folding) {
   std::size_t at = 0;
   for (const char c : literal) {
     if (at < text.size() && text[at] == c) at += 1;
-    else if (folding == Folding::long_s && c == 's' && text.substr(at, 2) == "\u017F") at += 2;
+    else if (folding == Folding::ignore_case && c == 's' && text.substr(at, 2) == "\u017F") at += 2;
     else return 0;
   }
   return at;
@@ -229,10 +234,10 @@ void for_each_word(std::string_view text, Folding folding, const WordVisitor& vi
       }
     std::size_t n = rest[0] == '\'' ? first_literal(rest, {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"}, folding) : 0;
     if (n == 0) {
-      const Class kind = class_of(next_character(rest, n));
+      const Class kind = next_class(rest, n, folding);
       while (n < rest.size() && (kind == Class::letter || kind == Class::other)) {
         std::size_t behind = n;
-        if (class_of(next_character(rest, behind)) != kind) break;
+        if (next_class(rest, behind, folding) != kind) break;
         n = behind;
       }
       if (kind == Class::space) {

@@ -22,8 +22,9 @@ std::string stripped(std::string_view text);  // no white space at the ends, as 
 
 // The matches of CLIP's pattern, in order; what lies between is white space and dropped:
 //   <|startoftext|> | <|endoftext|> | 's | 't | 're | 've | 'm | 'll | 'd | letters | one number | other characters
-// Folding::long_s: the literals match without case, which for lower-case text means that U+017F is an s.
-enum class Folding { none, long_s };
+// Folding::ignore_case: as Python's regex matches it with IGNORECASE. For lower-case text that means: the long s U+017F
+// is an s in the literals, and U+0345, whose other case is a letter but which is none, matches nothing.
+enum class Folding { none, ignore_case };
 using WordVisitor = std::function<void(std::string_view word, bool literal)>;  // literal: one of the first two
 void for_each_word(std::string_view text, Folding folding, const WordVisitor& visit);
 

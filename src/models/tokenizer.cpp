@@ -71,7 +71,7 @@ std::vector<std::int32_t> ClipTokenizer::encode(std::string_view bytes) const {
 
   const std::string text = clip::valid_utf8(bytes);
   if (t.options.flavour == ClipFlavour::openai) {
-    clip::for_each_word(clip::cleaned_openai(text), clip::Folding::long_s, [&](std::string_view word, bool) {
+    clip::for_each_word(clip::cleaned_openai(text), clip::Folding::ignore_case, [&](std::string_view word, bool) {
       if (word == clip::start_literal && t.start_literal >= 0) add_token(t.start_literal);
       else if (word == clip::end_literal && t.end_literal >= 0) add_token(t.end_literal);
       else add_word(word);

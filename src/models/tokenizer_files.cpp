@@ -291,13 +291,6 @@ std::shared_ptr<const Tables> parse_tables(const ClipTokenizerFiles& files, cons
   return t;
 }
 
-std::string vocabulary_json(const Tables& t) {
-  std::string text = "{";
-  for (std::size_t id = 0; id < t.vocabulary; ++id)
-    text += (id ? ", " : "") + Json(t.tokens[id]).dump() + ": " + std::to_string(id);
-  return text + "}\n";
-}
-
 std::string merges_text(const Tables& t) {
   std::string text = "#version: 0.2\n";
   for (const Merge& m : t.merge_list) text += t.tokens[std::size_t(m.left)] + " " + t.tokens[std::size_t(m.right)] + "\n";
@@ -326,6 +319,13 @@ std::optional<std::string> read_if_there(const std::string& path) {
 }
 
 }  // namespace
+
+std::string vocabulary_json(std::span<const std::string> tokens) {
+  std::string text = "{";
+  for (std::size_t id = 0; id < tokens.size(); ++id) text += (id ? ", " : "") + Json(tokens[id]).dump() + ": " + std::to_string(id);
+  return text + "}\n";
+}
+
 }  // namespace sspo::clip
 
 namespace sspo {
@@ -344,7 +344,7 @@ ClipTokenizer ClipTokenizer::open(const std::string& folder, ClipTokenizerOption
 }
 
 ClipTokenizerFiles ClipTokenizer::files() const {
-  return {.vocab = clip::vocabulary_json(*tables_), .merges = clip::merges_text(*tables_), .config = clip::config_json(*tables_),
+  return {.vocab = clip::vocabulary_json(std::span(tables_->tokens).first(tables_->vocabulary)), .merges = clip::merges_text(*tables_), .config = clip::config_json(*tables_),
           .specials = clip::specials_json(*tables_), .added = {}};
 }
 

@@ -45,4 +45,6 @@ struct Tables {
   int max_length = 77;
 };
 
+std::string vocabulary_json(std::span<const std::string> tokens);  // vocab.json: each token's id is its place
+
 }  // namespace sspo::clip
