@@ -18,8 +18,6 @@ namespace sspo::io {
 
 using Json = nlohmann::ordered_json;  // keeps the file's order of keys
 
-// What nlohmann's parser takes for the end of the text, or for text: a NUL, ill-formed UTF-8. Throws Error{file}.
-void check_json_bytes(std::string_view text, const Place& place);
 // Throws Error{file} with the byte offset: syntax, UTF-8, a key twice in one object, deeper than max_depth.
 Json parse_json(std::string_view text, const Place& place, int max_depth = 128);
 Json read_json(const std::string& path, std::uint64_t limit = 16u << 20);

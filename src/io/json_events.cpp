@@ -1,0 +1,52 @@
+#include "io/json_events.hpp"
+
+#include <algorithm>
+
+#include "io/text.hpp"
+
+namespace sspo::io {
+namespace {
+
+// Hands the text to the parser byte by byte and tells how far that has come.
+struct Cursor {
+  using iterator_category = std::forward_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = const char&;
+  const char* next;
+  const char** reached;
+  reference operator*() const { return *next; }
+  Cursor& operator++() { *reached = ++next; return *this; }
+  bool operator==(const Cursor& o) const { return next == o.next; }
+  bool operator!=(const Cursor& o) const { return next != o.next; }
+};
+
+[[noreturn]] void refuse_at(Place place, std::uint64_t at, std::string what, std::string expected = {}, std::string got = {}) {
+  place.at = "@" + std::to_string(at);
+  bad_file(place, std::move(what), std::move(expected), std::move(got));
+}
+
+}  // namespace
+
+bool JsonEvents::parse_error(std::size_t position, const std::string& token, const nlohmann::detail::exception&) {
+  if (position > text_.size()) refuse(base_ + text_.size(), place_.field, "the JSON text ends too early");
+  refuse(base_ + position - 1, place_.field, "not JSON", {}, "\"" + printable(token, 40) + "\"");
+}
+
+void JsonEvents::refuse(std::uint64_t at, const std::string& field, std::string what, std::string expected, std::string got) const {
+  refuse_at({.path = place_.path, .field = field}, at, std::move(what), std::move(expected), std::move(got));
+}
+
+void check_json_bytes(std::string_view text, const Place& place, std::uint64_t base) {
+  const std::size_t bad = std::min(find_bad_utf8(text), text.find('\0'));
+  if (bad == std::string_view::npos) return;
+  if (text[bad] == '\0') refuse_at(place, base + bad, "a NUL byte, which JSON does not have");
+  refuse_at(place, base + bad, "not UTF-8", {}, std::string(text.substr(bad, 4)));
+}
+
+void read_events(std::string_view text, JsonEvents& events) {
+  Json::sax_parse(Cursor{text.data(), &events.reached}, Cursor{text.data() + text.size(), &events.reached}, &events);
+}
+
+}  // namespace sspo::io

@@ -1,0 +1,124 @@
+#include "sspo/io/safetensors.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace sspo::io {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "the bytes of a file are those of memory");
+
+SafetensorsHeader read_header(const File& file) {
+  const Place place{.path = file.path()};
+  char first[8] = {};
+  file.read(0, first, std::min<std::uint64_t>(8, file.size()));
+  const std::uint64_t size = safetensors_header_size({first, 8}, file.size(), place);
+  std::string text(size, '\0');
+  file.read(8, text.data(), size);
+  return parse_safetensors(text, file.size(), place);
+}
+
+Shape loadable_shape(const StoredTensor& t, const Place& place) {
+  if (t.shape.size() > max_rank) bad_file(place, "too many axes to load", "at most " + std::to_string(max_rank), t.str());
+  std::vector<Index> extents;
+  std::uint64_t product = 1;
+  for (const std::uint64_t e : t.shape) {
+    if (__builtin_mul_overflow(product, std::max<std::uint64_t>(e, 1), &product) || product > std::uint64_t(1) << 62)
+      bad_file(place, "the shape is too large to load", "a product of at most 2^62", t.str());
+    extents.push_back(static_cast<Index>(e));
+  }
+  return Shape(extents);
+}
+
+// A byte that is neither 0 nor 1 is no bool in C++.
+void check_booleans(const std::uint8_t* values, Index count, const StoredTensor& t, const Place& place) {
+  const std::uint8_t* bad = std::find_if(values, values + count, [](std::uint8_t v) { return v > 1; });
+  if (bad == values + count) return;
+  Place at = place;
+  at.at = "@" + std::to_string(t.begin + std::uint64_t(bad - values));
+  bad_file(at, "not a BOOL", "0 or 1", std::to_string(*bad));
+}
+
+// The elements of a tensor in row-major order: where they lie, or a copy in `packed`.
+std::string_view bytes_of(const Tensor& x, std::string& packed) {
+  const std::size_t bytes = std::size_t(x.numel()) * size_of(x.dtype());
+  if (x.contiguous() && x.device().kind() == DeviceKind::cpu) return {static_cast<const char*>(x.raw()), bytes};
+  visit(x.dtype(), [&]<class T>(std::type_identity<T>) {
+    const std::vector<T> values = x.to_vector<T>();
+    if constexpr (std::is_same_v<T, bool>) packed.assign(values.begin(), values.end());
+    else packed.assign(reinterpret_cast<const char*>(values.data()), bytes);
+  });
+  return packed;
+}
+
+[[noreturn]] void cannot_save(const std::string& name, const char* what) {
+  fail({.op = "save_safetensors", .what = what, .got = "\"" + printable(name) + "\""}, Site{});
+}
+
+std::vector<const NamedTensor*> in_file_order(const std::vector<NamedTensor>& tensors) {
+  std::vector<const NamedTensor*> order;
+  for (const NamedTensor& t : tensors) {
+    if (!t.tensor.defined()) cannot_save(t.name, "no tensor under this name");
+    if (t.name == "__metadata__") cannot_save(t.name, "a name the format keeps for itself");
+    order.push_back(&t);
+  }
+  std::sort(order.begin(), order.end(), [](const NamedTensor* a, const NamedTensor* b) {
+    const std::size_t x = size_of(a->tensor.dtype()), y = size_of(b->tensor.dtype());
+    return x != y ? x > y : a->name < b->name;
+  });
+  std::vector<std::string_view> names;
+  for (const NamedTensor* t : order) names.push_back(t->name);
+  std::sort(names.begin(), names.end());
+  const auto twice = std::adjacent_find(names.begin(), names.end());
+  if (twice != names.end()) cannot_save(std::string(*twice), "two tensors of one name");
+  return order;
+}
+
+std::vector<StoredTensor> laid_out(const std::vector<const NamedTensor*>& order) {
+  std::vector<StoredTensor> stored;
+  std::uint64_t at = 0;
+  for (const NamedTensor* t : order) {
+    const Shape& shape = t->tensor.shape();
+    const std::uint64_t end = at + std::uint64_t(shape.numel()) * size_of(t->tensor.dtype());
+    stored.push_back({t->name, stored_type(t->tensor.dtype()), {shape.begin(), shape.end()}, at, end});
+    at = end;
+  }
+  return stored;
+}
+
+}  // namespace
+
+Safetensors::Safetensors(std::string path) : file_(std::move(path)), header_(read_header(file_)) {}
+
+Tensor Safetensors::load(std::string_view name, const Device& device) const {
+  const StoredTensor* t = find(name);
+  if (!t) bad_file({.path = path(), .field = std::string(name)}, "there is no tensor of this name", {}, std::to_string(tensors().size()) + " others");
+  return load(*t, device);
+}
+
+Tensor Safetensors::load(const StoredTensor& t, const Device& device) const {
+  const Place place{.path = path(), .field = t.name};
+  if (!t.type->dtype) bad_file(place, "unsupported type", "F64, F32, F16, BF16, I64, I32, U8 or BOOL", t.str());
+  Tensor x = Tensor::empty(loadable_shape(t, place), *t.type->dtype);
+  file_.read(t.begin, x.mutable_raw(), t.end - t.begin);
+  if (x.dtype() == DType::boolean) check_booleans(static_cast<const std::uint8_t*>(x.raw()), x.numel(), t, place);
+  if (device == x.device()) return x;
+  return visit(x.dtype(), [&]<class T>(std::type_identity<T>) { return Tensor::from<T>(x.to_vector<T>(), x.shape(), device); });
+}
+
+void save_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors, const Metadata& metadata) {
+  const std::vector<const NamedTensor*> order = in_file_order(tensors);
+  const std::string header = write_safetensors_header(laid_out(order), metadata);
+  std::string length;
+  for (int i = 0; i < 8; ++i) length += static_cast<char>(std::uint64_t(header.size()) >> (8 * i) & 0xff);
+  FileWriter file(path);
+  file.write(length);
+  file.write(header);
+  for (const NamedTensor* t : order) {
+    std::string packed;
+    file.write(bytes_of(t->tensor, packed));
+  }
+  file.finish();
+}
+
+}  // namespace sspo::io
