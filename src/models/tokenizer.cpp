@@ -35,6 +35,8 @@ std::size_t TokenTrie::longest(std::string_view text, Token& token) const {
 
 namespace {
 
+constexpr std::size_t longest_text = 512u << 20;
+
 // Calls on_token for each key of the trie found from left to right, the longest first, and on_text for what lies between.
 template <class OnText, class OnToken>
 void split_at(const clip::TokenTrie& trie, std::string_view text, const OnText& on_text, const OnToken& on_token) {
@@ -57,6 +59,8 @@ void split_at(const clip::TokenTrie& trie, std::string_view text, const OnText& 
 
 // encode: 1. repair  2. added tokens of the raw text  3. clean-up  4. added tokens of the clean text  5. words  6. merges
 std::vector<std::int32_t> ClipTokenizer::encode(std::string_view bytes) const {
+  if (bytes.size() > longest_text)  // places in a word are 32 bit, and repair makes three bytes of a broken one
+    fail({.op = "ClipTokenizer::encode", .what = "the text is too long", .expected = "at most 512 MiB", .got = std::to_string(bytes.size()) + " bytes"});
   const clip::Tables& t = *tables_;
   std::vector<std::int32_t> ids{t.start};
   std::vector<clip::Token> letters;

@@ -44,7 +44,7 @@ class ClipTokenizer {
   static ClipTokenizer open(const std::string& folder, ClipTokenizerOptions options = {});
   static ClipTokenizer parse(const ClipTokenizerFiles& files, const std::string& folder, ClipTokenizerOptions options = {});
 
-  std::vector<std::int32_t> encode(std::string_view text) const;  // with start and end, of any length
+  std::vector<std::int32_t> encode(std::string_view text) const;  // with start and end, unpadded; text <= 512 MiB
   // What diffusers hands to the text encoder: cut to start + (length - 2) + end, or filled up with pad(). length >= 2.
   std::vector<std::int32_t> padded(std::string_view text, int length) const;
   std::vector<std::int32_t> padded(std::string_view text) const { return padded(text, max_length()); }
