@@ -4,7 +4,6 @@
 #include <map>
 #include <queue>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "models/clip_text.hpp"
 #include "models/tokenizer_tables.hpp"
@@ -53,9 +52,9 @@ class BpeTrainer {
     for (Token i = 0; i < 256; ++i) {
       const unsigned char byte = clip::bytes_in_order()[std::size_t(i)];
       number[byte] = i;
-      add_token(clip::byte_spelling()[byte]);
+      tokens_.push_back(clip::byte_spelling()[byte]);
     }
-    for (Token i = 0; i < 256; ++i) add_token(tokens_[std::size_t(i)] + std::string(clip::end_of_word));
+    for (Token i = 0; i < 256; ++i) tokens_.push_back(tokens_[std::size_t(i)] + std::string(clip::end_of_word));
     for (const auto& [text, count] : counts) {
       Word word{{}, count};
       for (const char c : text) word.tokens.push_back(number[static_cast<unsigned char>(c)]);
@@ -74,21 +73,14 @@ class BpeTrainer {
       const auto found = pairs_.find(best.pair);
       if (found == pairs_.end() || found->second.count != best.count) continue;  // an old entry
       if (best.count < options_.fewest) break;
-      std::string text = tokens_[std::size_t(left_of(best.pair))] + tokens_[std::size_t(right_of(best.pair))];
-      if (known_.count(text)) continue;
       merge_list_.push_back(best.pair);
-      add_token(std::move(text));
+      tokens_.push_back(tokens_[std::size_t(left_of(best.pair))] + tokens_[std::size_t(right_of(best.pair))]);
       merge(best.pair, Token(tokens_.size() - 1));
     }
     return tokenizer();
   }
 
  private:
-  void add_token(std::string text) {
-    known_.insert(text);
-    tokens_.push_back(std::move(text));
-  }
-
   // Adds (sign +1) or takes away (-1) the pairs of a word; the pairs whose count changes are noted.
   void see(std::uint32_t w, int sign) {
     const Word& word = words_[w];
@@ -140,7 +132,6 @@ class BpeTrainer {
 
   BpeTrainerOptions options_;
   std::vector<std::string> tokens_;
-  std::unordered_set<std::string> known_;
   std::vector<Word> words_;
   std::unordered_map<Pair, PairState> pairs_;
   std::priority_queue<Candidate> queue_;

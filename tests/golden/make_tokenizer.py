@@ -42,19 +42,17 @@ def train(lines):
             counts[word] += 1
     number = {t: i for i, t in enumerate(tokens)}
     words = [([number[c] for c in w[:-1]] + [number[w[-1] + "</w>"]], n) for w, n in counts.items()]
-    merges, passed = [], set()
+    merges = []
     while len(tokens) < SIZE - 2:
         pairs = collections.Counter()
         for word, n in words:
             for pair in zip(word, word[1:]):
                 pairs[pair] += n
-        best = min((p for p in pairs if p not in passed), key=lambda p: (-pairs[p], p), default=None)
+        best = min(pairs, key=lambda p: (-pairs[p], p), default=None)
         if best is None or pairs[best] < FEWEST:
             break
         text = tokens[best[0]] + tokens[best[1]]
-        if text in number:
-            passed.add(best)
-            continue
+        assert text not in number
         number[text] = len(tokens)
         tokens.append(text)
         merges.append((tokens[best[0]], tokens[best[1]]))

@@ -16,8 +16,9 @@ struct BpeTrainerOptions {
 };
 
 // Words are cut as encode() cuts them (flavour hf). The most frequent pair is merged first; of equals the one whose left
-// token is the older, then whose right token is. A pair that would spell a token already known stays apart, so that
-// each token has one merge. The result is a function of the words and their counts: order of lines does not matter.
+// token is the older, then whose right token is. No text is spelled by two merges: where b and c stand side by side at the
+// time of bc, they join everywhere, so that ab never meets a c later. The result is a function of the words and their
+// counts: the order of lines does not matter.
 ClipTokenizer train_bpe(std::span<const std::string> lines, BpeTrainerOptions options = {});
 
 }  // namespace sspo
