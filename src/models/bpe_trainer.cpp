@@ -100,7 +100,8 @@ class BpeTrainer {
     changed_.clear();
     for (const std::uint32_t w : where) {
       std::vector<Token>& tokens = words_[w].tokens;
-      if (std::adjacent_find(tokens.begin(), tokens.end(), [&](Token a, Token b) { return pair_of(a, b) == pair; }) == tokens.end()) continue;
+      const auto is_pair = [pair](Token a, Token b) { return pair_of(a, b) == pair; };
+      if (std::adjacent_find(tokens.begin(), tokens.end(), is_pair) == tokens.end()) continue;
       see(w, -1);
       std::size_t to = 0;
       for (std::size_t i = 0; i < tokens.size(); ++i, ++to) {
@@ -125,7 +126,8 @@ class BpeTrainer {
     all.insert(all.end(), {std::string(clip::start_literal), std::string(clip::end_literal)});
     ClipTokenizerFiles files;
     files.vocab = clip::vocabulary_json(all);
-    for (const Pair p : merge_list_) files.merges += tokens_[std::size_t(left_of(p))] + " " + tokens_[std::size_t(right_of(p))] + "\n";
+    for (const Pair p : merge_list_)
+      files.merges += tokens_[std::size_t(left_of(p))] + " " + tokens_[std::size_t(right_of(p))] + "\n";
     files.config = "{\"model_max_length\": " + std::to_string(options_.max_length) + "}";
     return ClipTokenizer::parse(files, "trained");
   }
@@ -142,7 +144,8 @@ class BpeTrainer {
 
 ClipTokenizer train_bpe(std::span<const std::string> lines, BpeTrainerOptions options) {
   const auto check = [](bool good, const char* field, const char* expected, int got) {
-    if (!good) fail({.op = "train_bpe", .what = std::string(field) + " is out of range", .expected = expected, .got = std::to_string(got)});
+    if (good) return;
+    fail({.op = "train_bpe", .what = std::string(field) + " is out of range", .expected = expected, .got = std::to_string(got)});
   };
   check(options.size >= 514 && options.size <= 1 << 20, "size", "514 to 1048576: the bytes twice, start and end at least", options.size);
   check(options.fewest >= 1, "fewest", "1 or more", options.fewest);

@@ -60,7 +60,8 @@ void split_at(const clip::TokenTrie& trie, std::string_view text, const OnText& 
 // encode: 1. repair  2. added tokens of the raw text  3. clean-up  4. added tokens of the clean text  5. words  6. merges
 std::vector<std::int32_t> ClipTokenizer::encode(std::string_view bytes) const {
   if (bytes.size() > longest_text)  // places in a word are 32 bit, and repair makes three bytes of a broken one
-    fail({.op = "ClipTokenizer::encode", .what = "the text is too long", .expected = "at most 512 MiB", .got = std::to_string(bytes.size()) + " bytes"});
+    fail({.op = "ClipTokenizer::encode", .what = "the text is too long", .expected = "at most 512 MiB",
+          .got = std::to_string(bytes.size()) + " bytes"});
   const clip::Tables& t = *tables_;
   std::vector<std::int32_t> ids{t.start};
   std::vector<clip::Token> letters;
@@ -97,7 +98,8 @@ std::vector<std::int32_t> ClipTokenizer::encode(std::string_view bytes) const {
 }
 
 std::vector<std::int32_t> ClipTokenizer::padded(std::string_view text, int length) const {
-  if (length < 2) fail({.op = "ClipTokenizer::padded", .what = "no room for start and end", .expected = "length >= 2", .got = std::to_string(length)});
+  if (length < 2)
+    fail({.op = "ClipTokenizer::padded", .what = "no room for start and end", .expected = "length >= 2", .got = std::to_string(length)});
   std::vector<std::int32_t> ids = encode(text);
   const std::size_t room = std::size_t(length);
   if (ids.size() > room) {
