@@ -28,7 +28,8 @@ class JsonEvents : public nlohmann::json_sax<Json> {
   std::uint64_t base_;
 };
 
-// Throws Error{file} at the first NUL (the parser takes it for the end) or ill-formed UTF-8.
+// What the parser would not see or not survive well. Throws Error{file} at the first NUL (it takes that for the end),
+// ill-formed UTF-8, a number of more than 1,000 digits, a string of more than 64 MiB.
 void check_json_bytes(std::string_view text, const Place& place, std::uint64_t base = 0);
 void read_events(std::string_view text, JsonEvents& events);
 

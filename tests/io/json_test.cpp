@@ -47,6 +47,9 @@ TEST_CASE("json: a key twice, deep nesting, too many values") {
   CHECK(parse(nested(128)).is_array());
   refused(nested(129), {"f.json@129: nested too deeply (expected at most 128 levels)"});
   refused(std::string(1 << 20, '['), {"nested too deeply"});
+  CHECK(parse("[0." + std::string(998, '1') + "]")[0] > 0);
+  refused("[0." + std::string(999, '1') + "]", {"f.json@1: a number is too long (expected at most 1000 digits)"});
+  CHECK(parse("[\"" + std::string(2000, '1') + "\", \"\\\\\", \"\\\"" + std::string(2000, '1') + "\"]").size() == 3);
   std::string many = "[";
   for (int i = 0; i < 2'000'001; ++i) many += "0,";
   refused(many, {"too many values"});
