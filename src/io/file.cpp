@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 #include <utility>
@@ -48,6 +49,17 @@ void bad_file(const Place& place, std::string what, std::string expected, std::s
   if (!place.field.empty()) where += ": " + printable(place.field, 240);
   fail({.op = std::move(where), .what = printable(what, 400), .expected = printable(expected, 400), .got = printable(got, 240),
         .hint = printable(hint, 400), .kind = ErrorKind::file}, Site{});
+}
+
+void check_plain_name(std::string_view name, const Place& place) {
+  bool plain = !name.empty() && name.size() <= longest_path && name.find('\\') == name.npos && printable(name, longest_path) == name;
+  for (std::size_t begin = 0; plain && begin <= name.size();) {
+    const std::size_t end = std::min(name.find('/', begin), name.size());
+    const std::string_view part = name.substr(begin, end - begin);
+    plain = !part.empty() && part != "." && part != "..";
+    begin = end + 1;
+  }
+  if (!plain) bad_file(place, "not a plain relative name", "a file inside the folder", "\"" + printable(name) + "\"");
 }
 
 File::File(std::string path) : path_(std::move(path)) {

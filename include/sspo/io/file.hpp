@@ -24,6 +24,9 @@ struct Place {
 // For messages: control characters and broken UTF-8 as \xNN, the middle of what is longer than `limit` as "...".
 std::string printable(std::string_view bytes, std::size_t limit = 120);
 
+// A name that a file gives for another one: relative, no "..", ".", empty part, backslash or control character; else Error{file}.
+void check_plain_name(std::string_view name, const Place& place);
+
 // A regular file open for reading (a link to one, too). Reads never map: a file that shrinks under us is an Error.
 class File {
  public:

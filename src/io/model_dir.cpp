@@ -1,0 +1,200 @@
+#include "sspo/io/model_dir.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+
+namespace sspo::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t most_index_bytes = 64u << 20;
+
+std::string single_name(const std::string& stem, const std::string& variant) {
+  return stem + (variant.empty() ? "" : "." + variant) + ".safetensors";
+}
+std::string index_name(const std::string& stem, const std::string& variant) {
+  return stem + ".safetensors.index" + (variant.empty() ? "" : "." + variant) + ".json";
+}
+std::string older_index_name(const std::string& stem, const std::string& variant) { return stem + ".safetensors." + variant + ".index.json"; }
+
+// What a reader finds first comes first: diffusers looks for the index before the file, transformers after it.
+std::vector<std::string> candidates(const std::string& variant) {
+  std::vector<std::string> names = {index_name("diffusion_pytorch_model", variant), single_name("diffusion_pytorch_model", variant),
+                                    single_name("model", variant), index_name("model", variant)};
+  if (!variant.empty())
+    for (const char* stem : {"diffusion_pytorch_model", "model"}) names.push_back(older_index_name(stem, variant));
+  return names;
+}
+
+[[noreturn]] void no_weights(const std::string& folder, const std::string& variant) {
+  std::vector<std::string> there;
+  std::error_code ignored;
+  for (const fs::directory_entry& e : fs::directory_iterator(folder, ignored))
+    if (const std::string extension = e.path().extension(); extension == ".safetensors" || extension == ".bin" || extension == ".ckpt")
+      there.push_back(e.path().filename());
+  std::sort(there.begin(), there.end());
+  if (there.size() > 4) there.resize(4), there.push_back("...");
+  std::string got;
+  for (const std::string& name : there) got += (got.empty() ? "" : ", ") + name;
+  const std::vector<std::string> names = candidates(variant);
+  bad_file({.path = folder}, variant.empty() ? "no weights here" : "no weights of the variant '" + variant + "' here",
+           names[1] + " or " + names[2] + " or an index of several", got.empty() ? "no weights of any kind" : got,
+           got.empty() ? "" : "a variant is chosen by its name; .bin and .ckpt must be converted to safetensors");
+}
+
+// Opens the files an index lists; each tensor must be where it says.
+Weights open_shards(const std::string& path) {
+  const File file(path);
+  const Place place{.path = path};
+  const ShardIndex index = parse_shard_index(file.text(most_index_bytes), place);
+  const std::string folder = fs::path(path).parent_path().string();
+  std::map<std::string, std::uint32_t> number;  // of each file
+  std::vector<Safetensors> files;
+  for (const auto& [name, shard] : index.weight_map) {
+    const auto [it, added] = number.try_emplace(shard, std::uint32_t(files.size()));
+    if (added) files.emplace_back((folder.empty() ? "" : folder + "/") + shard);
+    if (!files[it->second].find(name))
+      bad_file({.path = files[it->second].path(), .field = name}, "missing, though the index says it is here", {}, {}, "see " + printable(path));
+  }
+  std::uint64_t bytes = 0;
+  for (const auto& [shard, i] : number)
+    for (const StoredTensor& t : files[i].tensors()) {
+      bytes += t.end - t.begin;
+      const auto listed = index.weight_map.find(t.name);
+      if (listed == index.weight_map.end() || listed->second != shard)
+        bad_file({.path = files[i].path(), .field = t.name}, "here, though the index " +
+                 (listed == index.weight_map.end() ? std::string("does not list it") : "places it in " + listed->second), {}, {}, "see " + printable(path));
+    }
+  if (index.total_size && *index.total_size != bytes)
+    bad_file(place.in("metadata").in("total_size"), "not the size of the tensors", std::to_string(bytes), std::to_string(*index.total_size));
+  return Weights(std::move(files));
+}
+
+// Greedy, in the order given: a file takes tensors until the next would exceed the limit.
+std::vector<std::vector<NamedTensor>> split(const std::vector<NamedTensor>& tensors, std::uint64_t limit) {
+  std::vector<std::vector<NamedTensor>> parts(1);
+  std::uint64_t filled = 0;
+  for (const NamedTensor& t : tensors) {
+    const std::uint64_t bytes = std::uint64_t(t.tensor.numel()) * size_of(t.tensor.dtype());
+    if (!parts.back().empty() && (bytes > limit || filled > limit - bytes)) {
+      parts.emplace_back();
+      filled = 0;
+    }
+    parts.back().push_back(t);
+    filled += bytes;
+  }
+  return parts;
+}
+
+std::string shard_name(const std::string& stem, const std::string& variant, std::size_t number, std::size_t of) {
+  const auto five = [](std::size_t n) { const std::string s = std::to_string(n); return std::string(s.size() < 5 ? 5 - s.size() : 0, '0') + s; };
+  return single_name(stem, variant).substr(0, single_name(stem, variant).size() - 12) + "-" + five(number) + "-of-" + five(of) + ".safetensors";
+}
+
+template <class From, class To>
+void convert(const From* from, To* to, Index count) {
+  for (Index i = 0; i < count; ++i) {
+    if constexpr (std::is_same_v<From, double> || std::is_same_v<To, double>) {
+      if constexpr (std::is_same_v<From, double>) to[i] = To(static_cast<float>(from[i]));  // f64 -> f32 -> 16 bits, as PyTorch
+      else to[i] = double(to_float(from[i]));
+    } else {
+      to[i] = To(to_float(from[i]));
+    }
+  }
+}
+
+}  // namespace
+
+Weights::Weights(std::vector<Safetensors> files) : files_(std::move(files)) {
+  std::vector<std::pair<std::string_view, std::uint32_t>> all;
+  for (std::uint32_t i = 0; i < files_.size(); ++i)
+    for (const StoredTensor& t : files_[i].tensors()) all.push_back({t.name, i});
+  std::sort(all.begin(), all.end());
+  for (const auto& [name, file] : all) {
+    if (!names_.empty() && names_.back() == name)
+      bad_file({.path = files_[file].path(), .field = std::string(name)}, "the tensor is in another file, too", {}, printable(files_[file_.back()].path()));
+    names_.emplace_back(name);
+    file_.push_back(file);
+  }
+}
+
+const StoredTensor* Weights::find(std::string_view name) const {
+  const auto it = std::lower_bound(names_.begin(), names_.end(), name);
+  return it != names_.end() && *it == name ? files_[file_[std::size_t(it - names_.begin())]].find(name) : nullptr;
+}
+
+const Safetensors& Weights::file_of(std::string_view name) const {
+  const auto it = std::lower_bound(names_.begin(), names_.end(), name);
+  if (it != names_.end() && *it == name) return files_[file_[std::size_t(it - names_.begin())]];
+  bad_file({.path = files_.empty() ? "(no file)" : files_[0].path(), .field = std::string(name)}, "there is no tensor of this name", {},
+           std::to_string(names_.size()) + " others");
+}
+
+const std::string& Weights::path_of(std::string_view name) const { return file_of(name).path(); }
+
+Tensor Weights::load(std::string_view name, DType as, const Device& device) const {
+  const Safetensors& file = file_of(name);
+  const StoredTensor& stored = *file.find(name);
+  if (stored.type->dtype == as) return file.load(stored, device);
+  Tensor x = file.load(stored);
+  if (!is_floating(as) || !is_floating(x.dtype()))
+    bad_file({.path = file.path(), .field = std::string(name)}, "the type cannot be converted", std::string(name_of(as)), stored.str());
+  Tensor y = Tensor::empty(x.shape(), as);
+  visit(x.dtype(), [&]<class From>(std::type_identity<From>) {
+    visit(as, [&]<class To>(std::type_identity<To>) {
+      if constexpr (is_floating(dtype_of<From>) && is_floating(dtype_of<To>)) convert(x.data<From>(), y.mutable_data<To>(), x.numel());
+    });
+  });
+  if (device == y.device()) return y;
+  return visit(as, [&]<class T>(std::type_identity<T>) { return Tensor::from<T>(y.to_vector<T>(), y.shape(), device); });
+}
+
+Weights open_weights(const std::string& path, const WeightsOptions& options) {
+  std::error_code ignored;
+  std::vector<Safetensors> one;
+  if (!options.variant.empty()) check_plain_name(options.variant, {.path = path, .field = "variant"});
+  if (!fs::is_directory(path, ignored)) {
+    one.emplace_back(path);
+    return Weights(std::move(one));
+  }
+  for (const std::string& name : candidates(options.variant)) {
+    const std::string file = path + "/" + name;
+    if (!fs::exists(file, ignored)) continue;
+    if (name.ends_with(".json")) return open_shards(file);
+    one.emplace_back(file);
+    return Weights(std::move(one));
+  }
+  no_weights(path, options.variant);
+}
+
+void save_component(const std::string& folder, std::string_view config_json, const std::string& stem,
+                    const std::vector<NamedTensor>& tensors, const SaveOptions& options) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) fail({.op = printable(folder, 4096), .what = "the folder cannot be made: " + error.message(), .kind = ErrorKind::io}, Site{});
+  const std::string single = folder + "/" + single_name(stem, options.variant), index = folder + "/" + index_name(stem, options.variant);
+  fs::remove(folder + "/config.json", error);
+  const auto parts = split(tensors, options.max_file_bytes);
+  if (parts.size() == 1) {
+    save_safetensors(single, tensors, options.metadata);
+    fs::remove(index, error);
+  } else {
+    ShardIndex map{.total_size = 0, .weight_map = {}};
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const std::string name = shard_name(stem, options.variant, i + 1, parts.size());
+      save_safetensors(folder + "/" + name, parts[i], options.metadata);
+      for (const NamedTensor& t : parts[i]) {
+        if (!map.weight_map.emplace(t.name, name).second)
+          fail({.op = "save_component", .what = "two tensors of one name", .got = "\"" + printable(t.name) + "\""}, Site{});
+        *map.total_size += std::uint64_t(t.tensor.numel()) * size_of(t.tensor.dtype());
+      }
+    }
+    write_file(index, write_shard_index(map));
+    fs::remove(single, error);
+  }
+  write_file(folder + "/config.json", config_json);
+}
+
+}  // namespace sspo::io
