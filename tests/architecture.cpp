@@ -30,7 +30,7 @@ const std::vector<Room>& rooms() {
       {"io", {"base", "tensor"}},
       {"nn", {"base", "cpu", "tensor", "grad", "ops", "io"}, {"backend.hpp"}},
       {"models", {"base", "tensor", "grad", "ops", "io", "nn"}},
-      {"diffusion", {"base", "tensor", "grad", "ops"}},
+      {"diffusion", {"base", "tensor", "grad", "ops", "io"}},
       {"train", {"base", "cpu", "tensor", "grad", "ops", "io", "nn", "diffusion"}, {"backend.hpp"}},
       {"eval", {"base", "tensor", "grad", "ops", "io", "nn", "models"}},
       {"cli", {"base", "tensor", "grad", "ops", "io", "nn", "models", "diffusion", "train", "eval"},

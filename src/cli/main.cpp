@@ -7,8 +7,10 @@
 #include <system_error>
 
 #include "cli/demo.hpp"
+#include "cli/inspect_schedule.hpp"
 #include "cli/ops.hpp"
 #include "cli/signals.hpp"
+#include "cli/tokenize.hpp"
 #include "sspo/base/error.hpp"
 
 namespace {
@@ -17,7 +19,8 @@ enum Exit { done = 0, usage = 64, bad_input = 65, internal = 70, io = 74 };
 
 int exit_code(sspo::ErrorKind kind) {
   switch (kind) {
-    case sspo::ErrorKind::input: return bad_input;
+    case sspo::ErrorKind::input:
+    case sspo::ErrorKind::file: return bad_input;
     case sspo::ErrorKind::io: return io;
     default: return internal;
   }
@@ -52,6 +55,32 @@ int run(int argc, char** argv) {
   CLI::App* ops_verb = app.add_subcommand("ops", "list all ops: name, samples, formula, gradient");
   ops_verb->add_flag("--json", ops_json, "as JSON");
 
+  sspo::cli::TokenizeOptions tokens;
+  CLI::App* tokenize_verb = app.add_subcommand("tokenize", "token ids of a text, or of each line of a JSONL file");
+  tokenize_verb->add_option("--tokenizer", tokens.tokenizer, "folder with vocab.json and merges.txt")->required();
+  tokenize_verb->add_option("--flavour", tokens.flavour, "text clean-up")->check(CLI::IsMember({"hf", "openai"}));
+  CLI::Option_group* token_source = tokenize_verb->add_option_group("source");
+  token_source->require_option(1);
+  token_source->add_option("text", tokens.text, "the text");
+  token_source->add_option("--jsonl", tokens.jsonl, "file with an object a line, key \"text\"");
+  tokenize_verb->add_flag("--json", tokens.json, "objects with ids and tokens");
+
+  CLI::App* inspect_verb = app.add_subcommand("inspect", "look into files, schedules, random numbers");
+  inspect_verb->require_subcommand(1);
+  sspo::cli::InspectScheduleOptions schedule;
+  CLI::App* schedule_verb = inspect_verb->add_subcommand("schedule", "timesteps and noise levels of a scheduler");
+  schedule_verb->add_option("scheduler", schedule.scheduler, "ddpm, ddim, pndm, euler, euler_ancestral or dpmpp_2m; default: the model's own");
+  schedule_verb->add_option("--model", schedule.model, "pipeline folder, scheduler folder or scheduler_config.json")->required();
+  schedule_verb->add_option("--steps", schedule.steps, "sampling steps")->check(CLI::Range(1, 100'000));
+  schedule_verb->add_flag("--json", schedule.json, "as JSON");
+  sspo::cli::InspectRandnOptions randn;
+  CLI::App* randn_verb = inspect_verb->add_subcommand("randn", "normal numbers of a seed, as the tensor `noise` of a safetensors file");
+  randn_verb->add_option("--rng", randn.rng, "generator")->check(CLI::IsMember({"philox", "torch-cpu", "torch-cuda"}));
+  randn_verb->add_option("--seed", randn.seed, "the numbers are a function of it");
+  randn_verb->add_option("--shape", randn.shape, "1,4,64,64")->required();
+  randn_verb->add_option("--out", randn.out, "file to write")->required();
+  randn_verb->add_flag("--force", randn.force, "replace an existing file");
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -60,6 +89,9 @@ int run(int argc, char** argv) {
   sspo::cli::catch_signals();
   if (*demo_verb) sspo::cli::demo(demo);
   if (*ops_verb) sspo::cli::list_ops(ops_json);
+  if (*tokenize_verb) sspo::cli::tokenize(tokens);
+  if (*schedule_verb) sspo::cli::inspect_schedule(schedule);
+  if (*randn_verb) sspo::cli::inspect_randn(randn);
   if (std::fflush(stdout) != 0) return complain(io, "stdout: cannot be written");
   return done;
 }

@@ -58,16 +58,30 @@ void Param::changed() {
   state_->value.storage()->derived.reset();
 }
 
-Param Params::add(const std::string& name, const Tensor& value, Site at) {
+Params Params::shapes_only(Device device) {
+  Params params(std::move(device));
+  params.shapes_only_ = true;
+  return params;
+}
+
+Param Params::insert(const std::string& name, Tensor own, Site at) {
   if (contains(name)) fail({.op = "params", .what = "the name is taken", .expected = "a new name", .got = "'" + name + "'"}, at);
   auto state = std::make_shared<Param::State>();
   state->name = name;
-  state->value = own_copy(value, device_);
-  state->value.storage()->label = name;
+  state->value = std::move(own);
+  if (!shapes_only_) state->value.storage()->label = name;
   state->leaf = track(state->value, name).node();
   index_[name] = all_.size();
   all_.push_back(Param(std::move(state)));
   return all_.back();
+}
+
+Param Params::add(const std::string& name, const Tensor& value, Site at) { return insert(name, own_copy(value, device_), at); }
+
+Param Params::adopt(const std::string& name, Tensor value, Site at) {
+  const bool alone = value.storage().use_count() == 1 && value.contiguous() && value.device() == device_ &&
+                     value.storage()->bytes() == std::size_t(value.numel()) * size_of(value.dtype());
+  return insert(name, alone ? std::move(value) : own_copy(value, device_), at);
 }
 
 std::string Params::nearest(const std::string& name) const {
@@ -81,8 +95,9 @@ std::string Params::nearest(const std::string& name) const {
 
 Param Params::get(const std::string& name, const Shape& shape, const Init& init, Site at) {
   if (!contains(name)) {
-    if (!fresh_) fail({.op = "params", .what = "a parameter is missing", .expected = "'" + name + "' " + shape.str(), .got = nearest(name)}, at);
-    add(name, init(*fresh_ / name, shape, device_), at);
+    if (shapes_only_) insert(name, expand(full({}, 0, DType::f32, device_), shape), at);
+    else if (!fresh_) fail({.op = "params", .what = "a parameter is missing", .expected = "'" + name + "' " + shape.str(), .got = nearest(name)}, at);
+    else add(name, init(*fresh_ / name, shape, device_), at);
   }
   Param p = all_[index_.at(name)];
   if (!(p.shape() == shape))

@@ -49,7 +49,11 @@ class Params {
   // one, they must have been added (or loaded) before.
   explicit Params(Device device = Device::cpu(), std::optional<Rng> fresh = {}) : device_(std::move(device)), fresh_(fresh) {}
 
+  // Without numbers: what a model built on these asks for is recorded, names and shapes, and costs no memory.
+  static Params shapes_only(Device device = Device::cpu());
+
   Param add(const std::string& name, const Tensor& value, Site at = Site::current());  // throws if the name is taken
+  Param adopt(const std::string& name, Tensor value, Site at = Site::current());       // the same without a copy if nobody else holds it
   // What a layer asks for. Throws Error: missing (with the nearest names), or of another shape.
   using Init = std::function<Tensor(const Rng&, const Shape&, const Device&)>;
   Param get(const std::string& name, const Shape& shape, const Init& init, Site at = Site::current());
@@ -68,11 +72,13 @@ class Params {
   Params& frozen();                                // no gradient for any; returns itself
   void freeze(const std::string& prefix);          // every parameter whose name starts so
   void require_all_used(Site at = Site::current()) const;  // throws Error listing what no layer asked for
+  std::string nearest(const std::string& name) const;      // "the nearest names are 'a', 'b', 'c'"
 
  private:
-  std::string nearest(const std::string& name) const;
+  Param insert(const std::string& name, Tensor own, Site at);
   Device device_;
   std::optional<Rng> fresh_;
+  bool shapes_only_ = false;
   std::vector<Param> all_;
   std::unordered_map<std::string, std::size_t> index_;
 };

@@ -1,0 +1,32 @@
+// A component's weights into Params, and back: the door between the checkpoint's layout and ours.
+//   UNetConfig config = load_unet_config(dir + "/config.json");
+//   Params params = load_params<UNet>(config, io::open_weights(dir), {.dtype = DType::bf16});
+//   UNet unet(params, config);
+// Convolution weights lie as OIHW in files and as OHWI here. Older names are understood: query, key, value, proj_attn of the
+// autoencoder's attention, a text encoder without the prefix text_model; position_ids are passed over.
+#pragma once
+#include "sspo/io/model_dir.hpp"
+#include "sspo/nn/params.hpp"
+
+namespace sspo {
+
+struct LoadOptions {
+  DType dtype = DType::f32;
+  Device device = Device::cpu();
+};
+
+// The tensors that `wanted` (Params::shapes_only) names, each in its shape. Throws Error{file} listing what is missing, what
+// no parameter takes and what has another shape, with the nearest names.
+Params fit_weights(const Params& wanted, const io::Weights& weights, const std::string& path, const LoadOptions& options = {});
+
+template <class Model>
+Params load_params(const typename Model::Config& config, const std::string& path, const io::WeightsOptions& from = {}, const LoadOptions& options = {}) {
+  Params wanted = Params::shapes_only();
+  Model(wanted, config);
+  return fit_weights(wanted, io::open_weights(path, from), path, options);
+}
+
+Tensor to_checkpoint(const Tensor& x);                                // 4 axes: OHWI -> OIHW; others as they are
+std::vector<io::NamedTensor> to_checkpoint(const Params& params);     // ready for save_component
+
+}  // namespace sspo

@@ -1,0 +1,110 @@
+#include "sspo/models/weights.hpp"
+
+#include <algorithm>
+#include <array>
+#include <unordered_set>
+
+#include "sspo/ops/movement.hpp"
+
+namespace sspo {
+namespace {
+
+void replace_first(std::string& text, std::string_view from, std::string_view to) {
+  if (const std::size_t at = text.find(from); at != std::string::npos) text.replace(at, from.size(), to);
+}
+
+// The names under which files may hold the parameter `name`, today's first.
+std::vector<std::string> names_in_files(const std::string& name) {
+  std::vector<std::string> names{name};
+  constexpr std::string_view prefix = "text_model.";
+  if (name.starts_with(prefix)) names.push_back(name.substr(prefix.size()));
+  if (name.find(".attentions.") != std::string::npos) {
+    constexpr std::array<std::array<std::string_view, 2>, 4> renamed = {{{".to_q.", ".query."}, {".to_k.", ".key."}, {".to_v.", ".value."}, {".to_out.0.", ".proj_attn."}}};
+    std::string old = name;
+    for (const auto& [today, once] : renamed) replace_first(old, today, once);
+    if (old != name) names.push_back(old);
+  }
+  return names;
+}
+
+// As the file has it: OHWI -> OIHW.
+std::vector<std::uint64_t> shape_in_file(const Shape& s) {
+  std::vector<std::uint64_t> shape(s.begin(), s.end());
+  if (shape.size() == 4) shape = {shape[0], shape[3], shape[1], shape[2]};
+  return shape;
+}
+
+// Old attention weights are 1x1 convolutions, [C, C, 1, 1]: a matrix all the same.
+bool same_shape(const std::vector<std::uint64_t>& file, std::vector<std::uint64_t> wanted) {
+  if (file.size() == 4 && wanted.size() == 2) wanted.insert(wanted.end(), {1, 1});
+  return file == wanted;
+}
+
+std::string text_of(const std::vector<std::uint64_t>& shape) {
+  std::string text = "[";
+  for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+class Listing {
+ public:
+  explicit Listing(std::string title) : title_(std::move(title)) {}
+  void add(const std::string& entry) {
+    if (++count_ <= 8) text_ += (count_ > 1 ? ", " : "") + entry;
+  }
+  bool empty() const { return count_ == 0; }
+  std::string str() const {
+    return std::to_string(count_) + " " + title_ + ": " + text_ + (count_ > 8 ? ", ..." : "");
+  }
+
+ private:
+  std::string title_, text_;
+  int count_ = 0;
+};
+
+}  // namespace
+
+Params fit_weights(const Params& wanted, const io::Weights& weights, const std::string& path, const LoadOptions& options) {
+  Listing missing("missing"), other_shape("of another shape"), extra("that no parameter takes");
+  std::vector<std::pair<const Param*, std::string>> found;
+  std::unordered_set<std::string> taken;
+  for (const Param& p : wanted) {
+    const std::vector<std::string> names = names_in_files(p.name());
+    const auto name = std::find_if(names.begin(), names.end(), [&](const std::string& n) { return weights.has(n); });
+    if (name == names.end()) {
+      missing.add("'" + p.name() + "'");
+      continue;
+    }
+    taken.insert(*name);
+    found.emplace_back(&p, *name);
+    const io::StoredTensor& stored = *weights.find(*name);
+    if (!same_shape(stored.shape, shape_in_file(p.shape())))
+      other_shape.add("'" + *name + "' is " + text_of(stored.shape) + ", the config asks for " + text_of(shape_in_file(p.shape())));
+  }
+  for (const std::string& name : weights.names())
+    if (!taken.count(name) && !name.ends_with("position_ids")) extra.add("'" + name + "' (" + wanted.nearest(name) + ")");
+
+  std::string problems;
+  for (const Listing* list : {&missing, &other_shape, &extra})
+    if (!list->empty()) problems += (problems.empty() ? "" : "; ") + list->str();
+  if (!problems.empty())
+    fail({.op = path, .what = "the weights do not fit the config: " + problems, .hint = "config.json and the weights belong to different models, or a file is not whole", .kind = ErrorKind::file}, Site{});
+
+  Params params(options.device);
+  for (const auto& [p, name] : found) {
+    Tensor value = weights.load(name, options.dtype, options.device);
+    value = p->shape().rank() == 4 ? contiguous(permute(std::move(value), {0, 2, 3, 1})) : reshape(std::move(value), p->shape());
+    params.adopt(p->name(), std::move(value));
+  }
+  return params;
+}
+
+Tensor to_checkpoint(const Tensor& x) { return x.rank() == 4 ? contiguous(permute(x, {0, 3, 1, 2})) : x; }
+
+std::vector<io::NamedTensor> to_checkpoint(const Params& params) {
+  std::vector<io::NamedTensor> tensors;
+  for (const Param& p : params) tensors.push_back({p.name(), to_checkpoint(p.value())});
+  return tensors;
+}
+
+}  // namespace sspo
