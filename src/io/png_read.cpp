@@ -1,0 +1,123 @@
+// The pixels of a PNG: one zlib stream of rows, each predicted by a filter from its neighbours (ISO 15948, 9).
+#include <zlib.h>
+
+#include "io/png.hpp"
+
+namespace sspo::io::png {
+namespace {
+
+// The pieces of the stream, inflated as they are asked for.
+class Rows {
+ public:
+  Rows(const File& file, const Place& place) : file_(file), place_(place) {
+    if (inflateInit(&z_) != Z_OK) fail({.op = "png", .what = "zlib cannot start", .kind = ErrorKind::memory}, Site{});
+  }
+  ~Rows() { inflateEnd(&z_); }
+  Rows(const Rows&) = delete;
+  Rows& operator=(const Rows&) = delete;
+
+  void read(std::uint8_t* to, std::size_t bytes) {
+    z_.next_out = to;
+    z_.avail_out = static_cast<uInt>(bytes);
+    while (z_.avail_out > 0) {
+      if (ended_) damaged("the data end before the picture");
+      step();
+    }
+  }
+  // To the stream's end, which holds its checksum. Data beyond the last row are passed over, as other readers do.
+  void finish() {
+    std::uint8_t beyond[256];
+    while (!ended_) {
+      z_.next_out = beyond;
+      z_.avail_out = sizeof beyond;
+      step();
+      if (z_.avail_out == 0) return;
+    }
+  }
+
+ private:
+  void step() {
+    while (z_.avail_in == 0 && next_ < file_.data.size()) {
+      z_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(file_.data[next_].data()));
+      z_.avail_in = static_cast<uInt>(file_.data[next_++].size());
+    }
+    if (z_.avail_in == 0) damaged("the data end before the picture");
+    const int status = inflate(&z_, Z_NO_FLUSH);
+    if (status == Z_STREAM_END) ended_ = true;
+    else if (status != Z_OK && status != Z_BUF_ERROR) damaged("the compressed data are damaged");
+  }
+  [[noreturn]] void damaged(const char* what) const { bad_file(place_.in("IDAT"), what); }
+
+  const File& file_;
+  const Place& place_;
+  z_stream z_{};
+  std::size_t next_ = 0;
+  bool ended_ = false;
+};
+
+// row += prediction from the row above (zeros at first) and the pixel before, `step` bytes back.
+void unfilter(unsigned filter, std::uint8_t* row, const std::uint8_t* above, std::size_t bytes, std::size_t step) {
+  for (std::size_t i = 0; i < bytes; ++i) {
+    const int left = i >= step ? row[i - step] : 0, corner = i >= step ? above[i - step] : 0;
+    row[i] = static_cast<std::uint8_t>(row[i] + predicted(filter, left, above[i], corner));
+  }
+}
+
+// Pixels of a row to RGB, `stride` bytes apart.
+void spread(const File& f, const std::uint8_t* row, std::uint32_t width, std::uint8_t* to, std::size_t stride, const Place& place) {
+  const unsigned n = f.channels(), mask = (1u << (f.depth < 8 ? f.depth : 8)) - 1;
+  const std::size_t bytes = f.depth == 16 ? 2 : 1;
+  for (std::uint32_t x = 0; x < width; ++x, to += stride) {
+    if (f.depth < 8) {
+      const std::size_t bit = std::size_t(x) * f.depth;
+      const unsigned v = row[bit / 8] >> (8 - f.depth - bit % 8) & mask;
+      to[0] = static_cast<std::uint8_t>(f.colour == palette ? v : v * 255 / mask);
+    } else {
+      to[0] = row[std::size_t(x) * n * bytes];
+    }
+    if (f.colour == palette) {
+      const std::size_t entry = to[0];
+      if (3 * entry >= f.colours.size()) bad_file(place.in("IDAT"), "a pixel's colour is not in the palette", "less than " + std::to_string(f.colours.size() / 3), std::to_string(entry));
+      for (std::size_t c = 0; c < 3; ++c) to[c] = static_cast<std::uint8_t>(f.colours[3 * entry + c]);
+    } else {
+      for (std::size_t c = 1; c < 3; ++c) to[c] = n < 3 ? to[0] : row[(std::size_t(x) * n + c) * bytes];
+    }
+  }
+}
+
+struct Pass {
+  std::uint32_t x, y, dx, dy;
+};
+// Adam7: seven pictures, each every dx-th pixel of every dy-th row.
+constexpr Pass adam7[] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
+
+void read_pass(const File& f, const Pass& pass, Rows& rows, Image& image, const Place& place) {
+  if (f.width <= pass.x || f.height <= pass.y) return;
+  const std::uint32_t width = (f.width - pass.x + pass.dx - 1) / pass.dx;
+  const std::size_t bits = f.channels() * f.depth, bytes = (std::size_t(width) * bits + 7) / 8, step = (bits + 7) / 8;
+  std::vector<std::uint8_t> row(bytes), above(bytes, 0);
+  for (std::uint32_t y = pass.y; y < f.height; y += pass.dy) {
+    std::uint8_t filter = 0;
+    rows.read(&filter, 1);
+    rows.read(row.data(), bytes);
+    if (filter > 4) bad_file(place.in("IDAT"), "unknown filter", "0 to 4", std::to_string(filter));
+    if (filter) unfilter(filter, row.data(), above.data(), bytes, step);
+    spread(f, row.data(), width, image.at(pass.x, y), 3 * pass.dx, place);
+    row.swap(above);
+  }
+}
+
+}  // namespace
+
+Image decode(const File& f, const Place& place) {
+  Image image = make_image(f.width, f.height);
+  Rows rows(f, place);
+  if (f.interlaced)
+    for (const Pass& pass : adam7) read_pass(f, pass, rows, image, place);
+  else
+    read_pass(f, {0, 0, 1, 1}, rows, image, place);
+  rows.finish();
+  return image;
+}
+
+}  // namespace sspo::io::png

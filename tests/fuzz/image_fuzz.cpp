@@ -1,0 +1,35 @@
+// The bytes are a picture. Accepted means: the size is the header's, and PNG carries the pixels and texts unchanged.
+#include <cstdlib>
+
+#include "sspo/io/image.hpp"
+
+using namespace sspo;
+using namespace sspo::io;
+
+namespace {
+
+void require(bool holds) {
+  if (!holds) std::abort();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view bytes(reinterpret_cast<const char*>(data), size);
+  const Place place{.path = "f"};
+  const ImageLimits limits{.side = 512, .pixels = 1 << 16, .bytes = 4 << 20};
+  try {
+    const ImageInfo info = image_info(bytes, place, limits);
+    const Image image = decode_image(bytes, place, limits);
+    const bool turned = info.orientation >= 5;
+    require(image.width == (turned ? info.height : info.width) && image.height == (turned ? info.width : info.height));
+    require(image.rgb.size() == std::size_t(3 * image.width * image.height) && image.rgb.size() <= 3u << 16);
+    const Image again = decode_image(encode_png(image), place);
+    require(again.width == image.width && again.rgb == image.rgb);
+    const std::string text = info.texts.empty() ? "" : info.texts[0].text;
+    if (text.find('\0') == std::string::npos) require(image_info(encode_png(image, {{"k", text}}), place).texts.at(0).text == text);
+  } catch (const Error& e) {
+    require(e.info().kind == ErrorKind::file && std::string_view(e.what()).find('\n') == std::string_view::npos);
+  }
+  return 0;
+}
