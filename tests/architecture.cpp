@@ -29,7 +29,7 @@ const std::vector<Room>& rooms() {
       {"ops", {"base", "cpu", "tensor", "grad"}, {"backend.hpp"}},
       {"io", {"base", "tensor"}},
       {"nn", {"base", "cpu", "tensor", "grad", "ops", "io"}, {"backend.hpp"}},
-      {"models", {"base", "tensor", "grad", "ops", "io", "nn"}},
+      {"models", {"base", "tensor", "grad", "ops", "io", "nn", "diffusion"}},
       {"diffusion", {"base", "tensor", "grad", "ops", "io"}},
       {"train", {"base", "cpu", "tensor", "grad", "ops", "io", "nn", "diffusion"}, {"backend.hpp"}},
       {"eval", {"base", "tensor", "grad", "ops", "io", "nn", "models"}},

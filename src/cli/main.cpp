@@ -7,8 +7,10 @@
 #include <system_error>
 
 #include "cli/demo.hpp"
+#include "cli/forward.hpp"
 #include "cli/inspect_schedule.hpp"
 #include "cli/ops.hpp"
+#include "cli/sample.hpp"
 #include "cli/signals.hpp"
 #include "cli/tokenize.hpp"
 #include "sspo/base/error.hpp"
@@ -29,6 +31,14 @@ int exit_code(sspo::ErrorKind kind) {
 int complain(int code, const char* what) {
   fmt::print(stderr, "error: {}\n", what);
   return code;
+}
+
+void add_device_options(CLI::App* verb, sspo::cli::DeviceOptions& o) {
+  verb->add_option("--device", o.device, "where to compute")->check(CLI::IsMember({"cpu"}));
+  verb->add_option("--dtype", o.dtype, "arithmetic")->check(CLI::IsMember({"f32", "bf16", "f64"}));
+  verb->add_option("--threads", o.threads, "0: all cores; results do not depend on it")->check(CLI::Range(0, 1024));
+  verb->add_option("--isa", o.isa, "instruction set; default: the best of this machine")
+      ->check(CLI::IsMember({"baseline", "avx2", "avx512", "avx512_bf16"}));
 }
 
 int run(int argc, char** argv) {
@@ -54,6 +64,47 @@ int run(int argc, char** argv) {
   bool ops_json = false;
   CLI::App* ops_verb = app.add_subcommand("ops", "list all ops: name, samples, formula, gradient");
   ops_verb->add_flag("--json", ops_json, "as JSON");
+
+  sspo::cli::SampleOptions sample;
+  CLI::App* sample_verb = app.add_subcommand("sample", "draw images from a prompt");
+  sample_verb->footer("Example:\n  sspo sample --model stable-diffusion-v1-5 --prompt 'a lighthouse in fog' --scheduler dpmpp_2m --steps 20 --seed 1 --out fog.png");
+  sample_verb->add_option("--model", sample.model, "pipeline folder, diffusers layout")->required();
+  sample_verb->add_option("--variant", sample.variant, "weights of this variant: fp16, bf16");
+  CLI::Option* prompt = sample_verb->add_option("--prompt", sample.prompt, "what to draw");
+  CLI::Option* prompts_file = sample_verb->add_option("--prompts", sample.prompts_file, "file with a prompt a line")->excludes(prompt);
+  sample_verb->add_option("--negative-prompt", sample.negative_prompt, "what to stay away from");
+  sample_verb->add_option("--scheduler", sample.scheduler, "sampler; default: the model's own")
+      ->check(CLI::IsMember({"ddpm", "ddim", "pndm", "euler", "euler_ancestral", "dpmpp_2m"}));
+  sample_verb->add_option("--steps", sample.steps, "sampling steps")->check(CLI::Range(1, 100'000));
+  sample_verb->add_option("--guidance", sample.guidance, "1: the prompt alone; more: away from the negative prompt")->check(CLI::Range(0.0, 1000.0));
+  sample_verb->add_option("--eta", sample.eta, "ddim: share of fresh noise")->check(CLI::Range(0.0, 1.0));
+  sample_verb->add_option("--seed", sample.seed, "the images are a function of it");
+  sample_verb->add_option("--rng", sample.rng, "whose normals the seed stands for")->check(CLI::IsMember({"philox", "torch-cpu", "torch-cuda"}));
+  sample_verb->add_option("--images", sample.images, "images a prompt")->check(CLI::Range(1, 1024));
+  sample_verb->add_option("--height", sample.height, "pixels; 0: as the model was trained")->check(CLI::Range(0, 16384));
+  sample_verb->add_option("--width", sample.width, "pixels; 0: as the model was trained")->check(CLI::Range(0, 16384));
+  sample_verb->add_option("--out", sample.out, "PNG to write; with several images a grid, and each beside it");
+  CLI::Option* latents = sample_verb->add_option("--latents", sample.latents, "safetensors with latents, encoder_hidden_states, negative_encoder_hidden_states, step_noise: in place of prompt and seed")
+      ->excludes(prompt)->excludes(prompts_file);
+  sample_verb->add_option("--out-latents", sample.out_latents, "safetensors to write: latents, trajectory");
+  sample_verb->add_flag("--force", sample.force, "replace existing files");
+  sample_verb->add_flag("--json", sample.json, "summary as JSON");
+  add_device_options(sample_verb, sample.device);
+  sample_verb->callback([&] {
+    if (!*prompt && !*prompts_file && !*latents) throw CLI::RequiredError("--prompt, --prompts or --latents");
+  });
+
+  sspo::cli::ForwardOptions forward;
+  CLI::App* forward_verb = app.add_subcommand("forward", "run one component on tensors from a file, to compare with other implementations");
+  forward_verb->footer("Example:\n  sspo forward unet --model stable-diffusion-v1-5 --in x.safetensors --out y.safetensors --grad");
+  forward_verb->add_option("part", forward.part, "component")->required()->check(CLI::IsMember({"text", "unet", "vae-encode", "vae-decode"}));
+  forward_verb->add_option("--model", forward.model, "pipeline folder, or the component's own")->required();
+  forward_verb->add_option("--variant", forward.variant, "weights of this variant: fp16, bf16");
+  forward_verb->add_option("--in", forward.in, "safetensors with the inputs")->required();
+  forward_verb->add_option("--out", forward.out, "safetensors to write")->required();
+  forward_verb->add_flag("--grad", forward.grad, "also gradients, from the tensor grad_output");
+  forward_verb->add_flag("--force", forward.force, "replace an existing file");
+  add_device_options(forward_verb, forward.device);
 
   sspo::cli::TokenizeOptions tokens;
   CLI::App* tokenize_verb = app.add_subcommand("tokenize", "token ids of a text, or of each line of a JSONL file");
@@ -89,6 +140,8 @@ int run(int argc, char** argv) {
   sspo::cli::catch_signals();
   if (*demo_verb) sspo::cli::demo(demo);
   if (*ops_verb) sspo::cli::list_ops(ops_json);
+  if (*sample_verb) sspo::cli::sample(sample);
+  if (*forward_verb) sspo::cli::forward(forward);
   if (*tokenize_verb) sspo::cli::tokenize(tokens);
   if (*schedule_verb) sspo::cli::inspect_schedule(schedule);
   if (*randn_verb) sspo::cli::inspect_randn(randn);

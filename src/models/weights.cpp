@@ -4,6 +4,7 @@
 #include <array>
 #include <unordered_set>
 
+#include "sspo/io/hash.hpp"
 #include "sspo/ops/movement.hpp"
 
 namespace sspo {
@@ -105,6 +106,16 @@ std::vector<io::NamedTensor> to_checkpoint(const Params& params) {
   std::vector<io::NamedTensor> tensors;
   for (const Param& p : params) tensors.push_back({p.name(), to_checkpoint(p.value())});
   return tensors;
+}
+
+std::string weights_hash(const std::string& path, const io::WeightsOptions& from) {
+  const io::Weights weights = io::open_weights(path, from);
+  std::vector<std::string> files;
+  for (const io::Safetensors& file : weights.files()) files.push_back(file.path());
+  std::sort(files.begin(), files.end());
+  io::Sha256 hash;
+  for (const std::string& file : files) hash.add(io::File(file));
+  return hash.hex().substr(0, 10);
 }
 
 }  // namespace sspo

@@ -39,6 +39,7 @@ class ClipText {
   };
   Output operator()(const Tensor& ids, Site at = Site::current()) const;
   const ClipTextConfig& config() const { return config_; }
+  Device device() const { return position_embedding_.value().device(); }
 
  private:
   ClipTextConfig config_;

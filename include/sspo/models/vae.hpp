@@ -54,6 +54,7 @@ class Autoencoder {
   Moments encode(const Tensor& images, Site at = Site::current()) const;  // [B, H, W, in_channels]
   Tensor decode(const Tensor& latents, Site at = Site::current()) const;  // before scaling_factor: see from_model
   const VaeConfig& config() const { return config_; }
+  DType dtype() const { return decoder_in_.weight.value().dtype(); }
 
  private:
   VaeConfig config_;

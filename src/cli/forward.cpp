@@ -1,0 +1,131 @@
+#include "cli/forward.hpp"
+
+#include <filesystem>
+
+#include "cli/device.hpp"
+#include "sspo/grad/backward.hpp"
+#include "sspo/io/safetensors.hpp"
+#include "sspo/models/clip_text.hpp"
+#include "sspo/models/unet.hpp"
+#include "sspo/models/vae.hpp"
+#include "sspo/models/weights.hpp"
+
+namespace sspo::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+Tensor to_nhwc(const Tensor& x) { return contiguous(permute(x, {0, 2, 3, 1})); }
+Tensor to_nchw(const Tensor& x) { return contiguous(permute(x, {0, 3, 1, 2})); }
+
+// What a part computes, and on what: names as in the files, tensors in the files' layout.
+struct Result {
+  std::vector<io::NamedTensor> outputs;  // the first one is what --grad differentiates
+  Params params;
+};
+
+class Inputs {
+ public:
+  Inputs(const std::string& path, const ForwardOptions& o, const Device& device) : file_(path), options_(o), device_(device) {}
+
+  Tensor floats(const std::string& name, int rank) {
+    Tensor x = read(name, rank);
+    if (!is_floating(x.dtype())) wrong(name, "a floating-point type", x);
+    x = cast(x, dtype_of(options_.device));
+    if (options_.grad) tracked_.push_back({name, x = track(x, name)});
+    return x;
+  }
+  Tensor integers(const std::string& name, int rank) {
+    const Tensor x = read(name, rank);
+    if (x.dtype() != DType::i64 && x.dtype() != DType::i32) wrong(name, "I32 or I64", x);
+    return x;
+  }
+  Tensor any(const std::string& name, int rank) { return read(name, rank); }
+  const std::vector<io::NamedTensor>& tracked() const { return tracked_; }
+
+ private:
+  Tensor read(const std::string& name, int rank) {
+    const Tensor x = file_.load(name, device_);
+    if (x.rank() != rank) wrong(name, std::to_string(rank) + " axes", x);
+    return x;
+  }
+  [[noreturn]] void wrong(const std::string& name, const std::string& expected, const Tensor& x) const {
+    io::bad_file({.path = file_.path(), .field = name}, "the input does not fit", expected, x.str());
+  }
+  io::Safetensors file_;
+  const ForwardOptions& options_;
+  Device device_;
+  std::vector<io::NamedTensor> tracked_;
+};
+
+// DIR/FOLDER of a pipeline, or the part's own folder.
+std::string folder_of(const std::string& model, const std::string& folder) {
+  return fs::exists(fs::path(model) / folder / "config.json") ? (fs::path(model) / folder).string() : model;
+}
+
+template <class Model, class Config>
+Params params_of(const Config& config, const std::string& folder, const ForwardOptions& o, const Device& device) {
+  Params params = load_params<Model>(config, folder, {.variant = o.variant}, {.dtype = dtype_of(o.device), .device = device});
+  if (!o.grad) params.frozen();
+  return params;
+}
+
+Result run_text(const ForwardOptions& o, Inputs& in, const Device& device) {
+  const std::string folder = folder_of(o.model, "text_encoder");
+  const ClipTextConfig config = load_clip_text_config(folder + "/config.json");
+  Params params = params_of<ClipText>(config, folder, o, device);
+  const ClipText::Output y = ClipText(params, config)(in.integers("input_ids", 2));
+  return {{{"last_hidden_state", y.last_hidden_state}, {"pooled", y.pooled}}, params};
+}
+
+Result run_unet(const ForwardOptions& o, Inputs& in, const Device& device) {
+  const std::string folder = folder_of(o.model, "unet");
+  const UNetConfig config = load_unet_config(folder + "/config.json");
+  Params params = params_of<UNet>(config, folder, o, device);
+  const Tensor sample = in.floats("sample", 4), text = in.floats("encoder_hidden_states", 3);
+  return {{{"sample", to_nchw(UNet(params, config)(to_nhwc(sample), in.any("timestep", 1), text))}}, params};
+}
+
+Result run_vae(const ForwardOptions& o, Inputs& in, const Device& device) {
+  const std::string folder = folder_of(o.model, "vae");
+  const VaeConfig config = load_vae_config(folder + "/config.json");
+  Params params = params_of<Autoencoder>(config, folder, o, device);
+  const Autoencoder vae(params, config);
+  if (o.part == "vae-decode") return {{{"image", to_nchw(vae.decode(to_nhwc(in.floats("latent", 4))))}}, params};
+  const Moments m = vae.encode(to_nhwc(in.floats("image", 4)));
+  return {{{"mean", to_nchw(m.mean)}, {"logvar", to_nchw(m.logvar)}}, params};
+}
+
+// A parameter or an input that the output does not depend on has a gradient of zeros, as in the file formats of others.
+Tensor gradient_or_zeros(const Tensor* g, const Tensor& like) { return g ? *g : zeros_like(like); }
+
+}  // namespace
+
+void refuse_existing(const std::string& path, bool force) {
+  if (!force && fs::exists(path))
+    fail({.op = path, .what = "the file exists", .hint = "--force replaces it", .kind = ErrorKind::file}, Site{});
+}
+
+void forward(const ForwardOptions& o) {
+  refuse_existing(o.out, o.force);
+  const Device device = device_of(o.device);
+  const DType wide = o.device.dtype == "f64" ? DType::f64 : DType::f32;
+  Inputs in(o.in, o, device);
+  const Result result = o.part == "text" ? run_text(o, in, device) : o.part == "unet" ? run_unet(o, in, device) : run_vae(o, in, device);
+
+  std::vector<io::NamedTensor> file;
+  for (const auto& [name, value] : result.outputs) file.push_back({name, cast(value.with_node(nullptr), wide)});
+  if (o.grad) {
+    const Tensor& y = result.outputs[0].tensor;
+    const Tensor seed = io::Safetensors(o.in).load("grad_output", device);
+    if (!(seed.shape() == y.shape()))
+      io::bad_file({.path = o.in, .field = "grad_output"}, "the shape is not the output's", y.shape().str(), seed.shape().str());
+    const Gradients g = backward(y, {.seed = cast(seed, y.dtype())});
+    for (const auto& [name, x] : in.tracked()) file.push_back({"grad.input." + name, cast(gradient_or_zeros(g.find(x), x.with_node(nullptr)), wide)});
+    for (const Param& p : result.params)
+      file.push_back({"grad.param." + p.name(), cast(to_checkpoint(gradient_or_zeros(p.gradient(g), p.value())), wide)});
+  }
+  io::save_safetensors(o.out, file, {{"part", o.part}});
+}
+
+}  // namespace sspo::cli

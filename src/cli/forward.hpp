@@ -1,0 +1,22 @@
+// sspo forward PART: one component of a model on given inputs, exactly: to compare with any other implementation.
+// Files hold images and latents as [B, C, H, W]; outputs are f32 (f64 with --dtype f64).
+#pragma once
+#include <string>
+
+namespace sspo::cli {
+
+// Of every verb that runs a model.
+struct DeviceOptions {
+  std::string device = "cpu", dtype = "f32", isa;
+  int threads = 0;  // 0: all cores; results do not depend on it
+};
+
+struct ForwardOptions {
+  std::string part;  // text, unet, vae-encode, vae-decode
+  std::string model, variant, in, out;
+  bool grad = false, force = false;
+  DeviceOptions device;
+};
+void forward(const ForwardOptions& options);
+
+}  // namespace sspo::cli

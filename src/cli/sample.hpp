@@ -1,0 +1,25 @@
+// sspo sample: images from a prompt.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "cli/forward.hpp"
+#include "sspo/base/config.hpp"
+
+namespace sspo::cli {
+
+struct SampleOptions {
+  std::string model, variant, prompt, negative_prompt, prompts_file;  // a file: a prompt a line
+  std::string scheduler;  // empty: the model's own
+  Index steps = 50, images = 1, height = 0, width = 0;  // pixels; 0: what the model was trained on
+  double guidance = 7.5, eta = 0;
+  std::uint64_t seed = 0;
+  std::string rng = "torch-cpu";  // philox, torch-cpu, torch-cuda: which program's normals a seed stands for
+  std::string out;                // PICTURE.png; several pictures become PICTURE-1.png ... and a grid PICTURE.png
+  std::string latents, out_latents;  // safetensors: start and text from a file in place of seed and prompt; results to a file
+  bool force = false, json = false;
+  DeviceOptions device;
+};
+void sample(const SampleOptions& options);
+
+}  // namespace sspo::cli
