@@ -24,9 +24,10 @@ Format format_of(std::string_view bytes, const Place& place) {
 
 // EXIF 2.3, tag Orientation: which sides of the stored picture the first row and the first column of the scene are.
 // 5 to 8 lie on their side.
-Image upright(Image image, int orientation) {
+Image upright(Image image, int orientation, const Place& place, const ImageLimits& limits) {
   if (orientation == 1) return image;
   const Index w = image.width, h = image.height;
+  check_image_size(std::uint64_t(w), std::uint64_t(h), 2 * image.rgb.size(), place, limits);
   const bool turned = orientation >= 5;
   Image out = make_image(turned ? h : w, turned ? w : h);
   for (Index y = 0; y < out.height; ++y)
@@ -77,9 +78,9 @@ int exif_orientation(std::string_view tiff) {
 Image decode_image(std::string_view bytes, const Place& place, const ImageLimits& limits) {
   if (format_of(bytes, place) == Format::png) {
     const png::File file = png::parse(bytes, place, limits);
-    return upright(png::decode(file, place), exif_orientation(file.exif));
+    return upright(png::decode(file, place), exif_orientation(file.exif), place, limits);
   }
-  return upright(jpeg::decode(bytes, place, limits), jpeg::info(bytes, place, limits).orientation);
+  return upright(jpeg::decode(bytes, place, limits), jpeg::info(bytes, place, limits).orientation, place, limits);
 }
 
 ImageInfo image_info(std::string_view bytes, const Place& place, const ImageLimits& limits) {
