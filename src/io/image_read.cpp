@@ -7,7 +7,7 @@
 namespace sspo::io {
 namespace {
 
-constexpr std::uint64_t most_file_bytes = std::uint64_t(512) << 20;
+constexpr std::uint64_t most_file_bytes = std::uint64_t(256) << 20;
 
 enum class Format { png, jpeg };
 
@@ -15,7 +15,7 @@ Format format_of(std::string_view bytes, const Place& place) {
   if (bytes.starts_with(png::signature)) return Format::png;
   if (bytes.starts_with("\xff\xd8\xff")) return Format::jpeg;
   const char* what = bytes.starts_with("GIF8")                                    ? "GIF"
-                     : bytes.starts_with("RIFF") && bytes.substr(8, 4) == "WEBP" ? "WebP"
+                     : bytes.starts_with("RIFF") && bytes.find("WEBP") == 8 ? "WebP"
                      : bytes.starts_with("BM")                                    ? "BMP"
                      : bytes.empty()                                              ? "an empty file"
                                                                                   : nullptr;
@@ -24,9 +24,10 @@ Format format_of(std::string_view bytes, const Place& place) {
 
 // EXIF 2.3, tag Orientation: which sides of the stored picture the first row and the first column of the scene are.
 // 5 to 8 lie on their side.
-Image upright(Image image, int orientation) {
+Image upright(Image image, int orientation, const Place& place, const ImageLimits& limits) {
   if (orientation == 1) return image;
   const Index w = image.width, h = image.height;
+  check_image_size(std::uint64_t(w), std::uint64_t(h), 2 * image.rgb.size(), place, limits);
   const bool turned = orientation >= 5;
   Image out = make_image(turned ? h : w, turned ? w : h);
   for (Index y = 0; y < out.height; ++y)
@@ -77,10 +78,9 @@ int exif_orientation(std::string_view tiff) {
 Image decode_image(std::string_view bytes, const Place& place, const ImageLimits& limits) {
   if (format_of(bytes, place) == Format::png) {
     const png::File file = png::parse(bytes, place, limits);
-    return upright(png::decode(file, place), exif_orientation(file.exif));
+    return upright(png::decode(file, place), exif_orientation(file.exif), place, limits);
   }
-  const jpeg::File file = jpeg::parse(bytes, place, limits);
-  return upright(jpeg::decode(file, bytes, place), file.orientation);
+  return upright(jpeg::decode(bytes, place, limits), jpeg::info(bytes, place, limits).orientation, place, limits);
 }
 
 ImageInfo image_info(std::string_view bytes, const Place& place, const ImageLimits& limits) {
@@ -88,8 +88,7 @@ ImageInfo image_info(std::string_view bytes, const Place& place, const ImageLimi
     png::File f = png::parse(bytes, place, limits);
     return {"PNG", f.width, f.height, int(f.channels()), int(f.depth), exif_orientation(f.exif), std::move(f.texts)};
   }
-  const jpeg::File f = jpeg::parse(bytes, place, limits);
-  return {"JPEG", f.width, f.height, int(f.channels), 8, f.orientation};
+  return jpeg::info(bytes, place, limits);
 }
 
 Image read_image(const std::string& path, const ImageLimits& limits) { return decode_image(content(path), {.path = path}, limits); }

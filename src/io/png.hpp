@@ -16,7 +16,7 @@ struct File {
   Colour colour;
   bool interlaced;
   std::string_view colours{};           // PLTE: 3 bytes an entry
-  std::vector<std::string_view> data{}; // IDAT: the pieces of one zlib stream
+  std::string_view data{};              // the chunks IDAT, one after the other: the pieces of one zlib stream
   std::vector<ImageText> texts{};
   std::string_view exif{};
   unsigned channels() const { return colour == grey || colour == palette ? 1 : colour == grey_alpha ? 2 : colour == rgb ? 3 : 4; }

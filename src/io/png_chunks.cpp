@@ -9,7 +9,7 @@
 namespace sspo::io::png {
 namespace {
 
-constexpr std::size_t longest_text = std::size_t(16) << 20, most_texts = 1000;
+constexpr std::size_t longest_text = std::size_t(16) << 20, most_texts = 1000, longest_texts = std::size_t(64) << 20;  // the last: in all
 
 Place at_byte(const Place& place, std::size_t at) {
   Place p = place;
@@ -106,6 +106,7 @@ std::uint32_t read_u32(std::string_view bytes, std::size_t at) {
 File parse(std::string_view bytes, const Place& place, const ImageLimits& limits) {
   File f{};
   std::string_view previous;
+  std::size_t text_bytes = 0;
   for (std::size_t at = signature.size(); previous != "IEND";) {
     if (bytes.size() - at < 12) bad_file(at_byte(place, at), "the file is cut short", "a chunk of PNG");
     const std::uint64_t length = read_u32(bytes, at);
@@ -124,10 +125,13 @@ File parse(std::string_view bytes, const Place& place, const ImageLimits& limits
       palette_chunk(f, data, here);
     } else if (type == "IDAT") {
       if (!f.data.empty() && previous != "IDAT") bad_file(here, "the picture's data are not in one run");
-      f.data.push_back(data);
+      const char* begin = f.data.empty() ? bytes.data() + at : f.data.data();
+      f.data = {begin, std::size_t(data.data() + data.size() + 4 - begin)};
     } else if (type == "tEXt" || type == "zTXt" || type == "iTXt") {
       if (f.texts.size() >= most_texts) bad_file(here, "too many texts", "at most " + std::to_string(most_texts));
       f.texts.push_back(text_chunk(type, data, here));
+      text_bytes += f.texts.back().text.size();
+      if (text_bytes > longest_texts) bad_file(here, "the texts are too long", "at most " + std::to_string(longest_texts) + " bytes in all");
     } else if (type == "eXIf") {
       f.exif = data;
     } else if (type != "IEND" && !(type[0] & 0x20)) {

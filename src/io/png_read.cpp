@@ -9,7 +9,7 @@ namespace {
 // The pieces of the stream, inflated as they are asked for.
 class Rows {
  public:
-  Rows(const File& file, const Place& place) : file_(file), place_(place) {
+  Rows(const File& file, const Place& place) : left_(file.data), place_(place) {
     if (inflateInit(&z_) != Z_OK) fail({.op = "png", .what = "zlib cannot start", .kind = ErrorKind::memory}, Site{});
   }
   ~Rows() { inflateEnd(&z_); }
@@ -37,9 +37,11 @@ class Rows {
 
  private:
   void step() {
-    while (z_.avail_in == 0 && next_ < file_.data.size()) {
-      z_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(file_.data[next_].data()));
-      z_.avail_in = static_cast<uInt>(file_.data[next_++].size());
+    while (z_.avail_in == 0 && !left_.empty()) {  // length, type, data, CRC
+      const std::size_t length = read_u32(left_, 0);
+      z_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(left_.data() + 8));
+      z_.avail_in = static_cast<uInt>(length);
+      left_.remove_prefix(length + 12);
     }
     if (z_.avail_in == 0) damaged("the data end before the picture");
     const int status = inflate(&z_, Z_NO_FLUSH);
@@ -48,10 +50,9 @@ class Rows {
   }
   [[noreturn]] void damaged(const char* what) const { bad_file(place_.in("IDAT"), what); }
 
-  const File& file_;
+  std::string_view left_;
   const Place& place_;
   z_stream z_{};
-  std::size_t next_ = 0;
   bool ended_ = false;
 };
 

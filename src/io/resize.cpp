@@ -2,6 +2,7 @@
 // stretched by the scale when the picture shrinks; in a pass along the rows and one along the columns.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "sspo/io/image.hpp"
