@@ -36,7 +36,7 @@ struct Case {
   Function reference;  // null: none
   Function plain;      // elementwise: the formula as a scalar loop; null otherwise
   bool differentiable;
-  std::vector<bool> no_gradient;  // inputs the op refuses a gradient for (O::no_gradient(i))
+  std::vector<bool> no_gradient = {};  // inputs the op refuses a gradient for (O::no_gradient(i))
   Index terms = 0;                // sums of this many products: the bound of promise G4, from O::terms(inputs)
 };
 void check_case(const Case& c, CheckReport& report);

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <map>
+#include <mutex>
 
 #include "backend.hpp"
 
@@ -17,7 +18,9 @@ double clock_us() {
 
 }  // namespace
 
-Trace::Trace(const Device& device, Site at) : device_(device), origin_us_(clock_us()) {
+struct Trace::Lock { std::mutex mutex; };
+
+Trace::Trace(const Device& device, Site at) : device_(device), origin_us_(clock_us()), lock_(std::make_unique<Lock>()) {
   if (device.state().trace)
     fail({.op = "trace", .what = "the device is being traced already", .expected = "one Trace at a time", .got = device.name()}, at);
   device.state().trace = this;
@@ -27,7 +30,7 @@ Trace::~Trace() { device_.state().trace = nullptr; }
 double Trace::now_us() const { return clock_us() - origin_us_; }
 
 void Trace::add(Event event) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(lock_->mutex);
   events_.push_back(std::move(event));
 }
 

@@ -55,6 +55,55 @@ std::optional<std::string> read_if_there(const std::string& path) {
   return io::File(path).text(most_config_bytes);
 }
 
+// tokenizer.json, which transformers 5 writes in place of the two files: the same vocabulary and merges in one.
+ClipTokenizerFiles files_of_tokenizer_json(const std::string& path) {
+  const Json json = io::read_json(path, most_bytes);
+  const Place place{.path = path};
+  const auto part = [&](const Json& in, const char* name, const Place& at, bool right, const char* expected) -> const Json& {
+    if (!right) io::bad_file(at.in(name), "missing or of another type", expected);
+    return in.at(name);
+  };
+  if (!json.is_object() || !json.contains("model") || !json["model"].is_object()) io::bad_file(place.in("model"), "missing or of another type", "an object");
+  const Json& model = json["model"];
+  const Place in_model = place.in("model");
+  if (model.value("type", Json("BPE")) != Json("BPE")) io::bad_file(in_model.in("type"), "unsupported", "\"BPE\"");
+  const Json& vocab = part(model, "vocab", in_model, model.contains("vocab") && model["vocab"].is_object(), "an object");
+  const Json& merges = part(model, "merges", in_model, model.contains("merges") && model["merges"].is_array(), "a list");
+  ClipTokenizerFiles files;
+  files.vocab = vocab.dump();
+  files.merges = "#version: 0.2\n";
+  for (std::size_t i = 0; i < merges.size(); ++i) {  // "a b", or ["a", "b"]
+    const Json& m = merges[i];
+    if (m.is_string()) files.merges += m.get_ref<const std::string&>() + "\n";
+    else if (m.is_array() && m.size() == 2 && m[0].is_string() && m[1].is_string())
+      files.merges += m[0].get_ref<const std::string&>() + " " + m[1].get_ref<const std::string&>() + "\n";
+    else io::bad_file(in_model.in("merges[" + std::to_string(i) + "]"), "no merge", "\"a b\" or [\"a\", \"b\"]");
+  }
+  Json added = Json::object();
+  if (json.contains("added_tokens") && json["added_tokens"].is_array())
+    for (const Json& token : json["added_tokens"])
+      if (token.is_object() && token.contains("id") && token["id"].is_number_integer() && token.contains("content") && token["content"].is_string() &&
+          !vocab.contains(token["content"].get_ref<const std::string&>()))
+        added[token["content"].get_ref<const std::string&>()] = token["id"];
+  if (!added.empty()) files.added = added.dump();
+  return files;
+}
+
+ClipTokenizerFiles read_files(const std::string& folder) {
+  std::error_code error;
+  const bool one_file = !std::filesystem::exists(folder + "/vocab.json", error) && std::filesystem::exists(folder + "/tokenizer.json", error);
+  ClipTokenizerFiles files;
+  if (one_file) files = files_of_tokenizer_json(folder + "/tokenizer.json");
+  else {
+    files.vocab = io::File(folder + "/vocab.json").text(most_bytes);
+    files.merges = io::File(folder + "/merges.txt").text(most_bytes);
+  }
+  files.config = read_if_there(folder + "/tokenizer_config.json");
+  files.specials = read_if_there(folder + "/special_tokens_map.json");
+  if (!files.added) files.added = read_if_there(folder + "/added_tokens.json");
+  return files;
+}
+
 }  // namespace
 
 std::string vocabulary_json(std::span<const std::string> tokens) {
@@ -73,11 +122,7 @@ ClipTokenizer ClipTokenizer::parse(const ClipTokenizerFiles& files, const std::s
 }
 
 ClipTokenizer ClipTokenizer::open(const std::string& folder, ClipTokenizerOptions options) {
-  const ClipTokenizerFiles files{.vocab = io::File(folder + "/vocab.json").text(clip::most_bytes),
-                                 .merges = io::File(folder + "/merges.txt").text(clip::most_bytes),
-                                 .config = clip::read_if_there(folder + "/tokenizer_config.json"),
-                                 .specials = clip::read_if_there(folder + "/special_tokens_map.json"),
-                                 .added = clip::read_if_there(folder + "/added_tokens.json")};
+  const ClipTokenizerFiles files = clip::read_files(folder);
   return parse(files, folder, options);
 }
 

@@ -140,7 +140,7 @@ void check(ConvOf ConvKernels::*of, const ConvShape& s, bool extras) {
         CHECK(gb.wrong(got_gb, pixels) == 0);
         first_y = got_y, first_gx = got_gx, first_gw = got_gw, first_gb = got_gb;
       } else {
-        const auto same = [](const auto& p, const auto& q) { return std::memcmp(p.data(), q.data(), p.size() * sizeof p[0]) == 0; };
+        const auto same = [](const auto& p, const auto& q) { return p.empty() || std::memcmp(p.data(), q.data(), p.size() * sizeof p[0]) == 0; };
         CHECK(same(got_y, first_y));
         CHECK(same(got_gx, first_gx));
         CHECK(same(got_gw, first_gw));

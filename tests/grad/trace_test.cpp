@@ -1,4 +1,5 @@
 // graph() and Trace: what runs can be seen.
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>

@@ -67,7 +67,9 @@ void replace(std::string& text, const std::string& from, const std::string& to) 
 
 TEST_CASE("tokenizer: ids, padding and text equal transformers' on nasty texts, under five configurations") {
   int compared = 0;
-  for (const auto& [name, configs] : cases()["configs"].items()) {
+  for (const auto& item : cases()["configs"].items()) {
+    const std::string name = item.key();
+    const Json& configs = item.value();
     ClipTokenizerFiles files = small_files();
     if (configs.contains("tokenizer_config.json")) files.config = configs["tokenizer_config.json"].dump();
     if (configs.contains("special_tokens_map.json")) files.specials = configs["special_tokens_map.json"].dump();

@@ -2,7 +2,6 @@
 // most six dimensions, outermost first; strides count elements.
 //   Shape s{2, 16, 16, 64};   s.rank() == 4   s.numel() == 32768   s[-1] == 64
 #pragma once
-#include <algorithm>
 #include <array>
 #include <initializer_list>
 #include <span>
@@ -28,15 +27,13 @@ class Shape {
   Index operator[](int axis) const { return extent_[std::size_t(axis < 0 ? axis + rank_ : axis)]; }
   const Index* begin() const { return extent_.data(); }
   const Index* end() const { return begin() + rank_; }
-  friend bool operator==(const Shape& a, const Shape& b) {
-    return a.rank_ == b.rank_ && std::equal(a.begin(), a.end(), b.begin());
-  }
+  friend bool operator==(const Shape&, const Shape&) = default;
 
   Shape with(int axis, Index extent, Site at = Site::current()) const;  // the same shape, one extent replaced
   std::string str() const;                   // "[2, 16, 16, 64]"
 
  private:
-  std::array<Index, max_rank> extent_{};
+  std::array<Index, max_rank> extent_{};  // zeros beyond the rank
   int rank_ = 0;
 };
 

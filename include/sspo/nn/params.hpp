@@ -103,7 +103,7 @@ namespace init {
 Params::Init constant(double value);
 Params::Init uniform(double bound);  // U(-bound, bound)
 // U(-1/√fan_in, 1/√fan_in): PyTorch's default for the weights and biases of linear and conv layers.
-inline Params::Init fan_in(Index n) { return uniform(1.0 / std::sqrt(double(std::max<Index>(n, 1)))); }
+inline Params::Init fan_in(Index n) { return uniform(1.0 / std::sqrt(double(n > 1 ? n : 1))); }
 Params::Init normal(double std);
 }  // namespace init
 

@@ -80,7 +80,7 @@ class Tensor {
   std::array<Index, N> dims(Site at = Site::current()) const {
     if (rank() != N) wrong_rank(N, at);
     std::array<Index, N> d;
-    std::copy(shape().begin(), shape().end(), d.begin());
+    for (int i = 0; i < N; ++i) d[std::size_t(i)] = dim(i);
     return d;
   }
 
