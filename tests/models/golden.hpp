@@ -2,6 +2,7 @@
 // recorded; a model on disk and in memory for each.
 #pragma once
 #include <cmath>
+#include <cstdio>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -34,6 +35,15 @@ inline std::uint64_t fnv(std::string_view text) {
   for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
   return h;
 }
+
+inline std::string hash_of(std::string_view text) {
+  char hex[17];
+  std::snprintf(hex, sizeof hex, "%016llx", static_cast<unsigned long long>(fnv(text)));
+  return hex;
+}
+
+// The shape of a parameter as checkpoints have it: OIHW.
+inline Shape stored_shape(const Shape& s) { return s.rank() == 4 ? Shape{s[0], s[3], s[1], s[2]} : s; }
 
 // n numbers in [-1, 1), multiples of 2^-23: SplitMix64 (Steele et al. 2014) of FNV-1a(name) + 1, 2, ... golden ratios.
 inline std::vector<double> uniform_of(std::string_view name, Index n) {
@@ -106,10 +116,7 @@ std::vector<io::NamedTensor> checkpoint_of(const typename Model::Config& config)
   Params wanted = Params::shapes_only();
   Model(wanted, config);
   std::vector<io::NamedTensor> tensors;
-  for (const Param& p : wanted) {
-    const Shape& s = p.shape();
-    tensors.push_back({p.name(), weight_of(p.name(), s.rank() == 4 ? Shape{s[0], s[3], s[1], s[2]} : s)});
-  }
+  for (const Param& p : wanted) tensors.push_back({p.name(), weight_of(p.name(), stored_shape(p.shape()))});
   return tensors;
 }
 

@@ -78,9 +78,7 @@ TEST_CASE("models: names and shapes are those of transformers and diffusers") {
       listing += name + " " + x.shape().str() + "\n";
       count += x.numel();
     }
-    char hash[17];
-    std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(fnv(listing)));
-    CHECK(GoldenJson{tensors.size(), count, hash} == run.at("parameters"));
+    CHECK(GoldenJson{tensors.size(), count, hash_of(listing)} == run.at("parameters"));
   });
 }
 
