@@ -8,6 +8,7 @@ namespace sspo {
 ClipTextConfig load_clip_text_config(const std::string& path) {
   const io::Json json = io::read_json(path);
   io::Fields f(json, {.path = path});
+  f.choice("model_type", {"clip_text_model"}, "clip_text_model");  // that of a whole CLIP has its text encoder's one field deeper
   ClipTextConfig c;
   c.vocab_size = f.integer("vocab_size", 1, 1 << 24, c.vocab_size);
   c.hidden_size = f.integer("hidden_size", 1, 1 << 16, 512);  // absent fields have transformers' defaults

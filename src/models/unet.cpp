@@ -109,7 +109,7 @@ UNet::UNet(const Scope& p, const UNetConfig& c)
 }
 
 Tensor UNet::embed_time(const Tensor& t, DType dtype) const {
-  const Tensor waves = timestep_embedding(dtype == DType::f64 ? t : cast(t, DType::f32), config_.block_out_channels[0],
+  const Tensor waves = timestep_embedding(cast(t, dtype == DType::f64 ? DType::f64 : DType::f32), config_.block_out_channels[0],
                                           {.flip_sin_to_cos = config_.flip_sin_to_cos, .downscale_freq_shift = config_.freq_shift});
   return silu(time_linear_2_(time_linear_1_(cast(waves, dtype), Activation::silu)));
 }

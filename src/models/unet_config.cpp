@@ -31,7 +31,7 @@ void refuse_variants(io::Fields& f) {
     if (f.boolean(name, false)) f.wrong(name, "unsupported", "false", "true");
   }
   for (const char* name : {"class_embed_type", "addition_embed_type", "num_class_embeds", "encoder_hid_dim", "encoder_hid_dim_type", "cross_attention_norm",
-                           "time_cond_proj_dim", "time_embedding_act_fn", "time_embedding_dim", "timestep_post_act", "projection_class_embeddings_input_dim",
+                           "num_attention_heads", "time_cond_proj_dim", "time_embedding_act_fn", "time_embedding_dim", "timestep_post_act", "projection_class_embeddings_input_dim",
                            "reverse_transformer_layers_per_block"})
     if (f.raw(name)) f.wrong(name, "unsupported", "null");
   f.choice("act_fn", {"silu", "swish"}, "silu");
@@ -47,12 +47,18 @@ void check(const io::Fields& f, const UNetConfig& c) {
   const std::size_t blocks = c.block_out_channels.size();
   if (c.up_attention.size() != blocks) f.wrong("up_block_types", "one entry a block", std::to_string(blocks) + " entries", std::to_string(c.up_attention.size()));
   if (c.down_attention.size() != blocks) f.wrong("down_block_types", "one entry a block", std::to_string(blocks) + " entries", std::to_string(c.down_attention.size()));
+  Index transformers = 0;
   for (std::size_t b = 0; b < blocks; ++b) {
+    transformers += c.layers_per_block[b] * c.transformer_layers[b];
+    const bool attends = c.down_attention[b] || c.up_attention[blocks - 1 - b] || (c.mid_block && b + 1 == blocks);
     const std::string channels = std::to_string(c.block_out_channels[b]);
     if (c.block_out_channels[b] % c.norm_num_groups) f.wrong("norm_num_groups", "the groups do not divide the channels", "a divisor of " + channels, std::to_string(c.norm_num_groups));
-    if (c.block_out_channels[b] % c.heads[b]) f.wrong("attention_head_dim", "the heads do not divide the channels", "a divisor of " + channels, std::to_string(c.heads[b]));
+    if (attends && c.block_out_channels[b] % c.heads[b])
+      f.wrong("attention_head_dim", "the heads do not divide the channels", "a divisor of " + channels, std::to_string(c.heads[b]));
     if (c.cross_attention_dim[b] != c.cross_attention_dim[0]) f.wrong("cross_attention_dim", "unsupported: blocks that differ", "one number");
   }
+  if (transformers > 1024)  // a few bytes of config must not ask for millions of tensors
+    f.wrong("transformer_layers_per_block", "too many with layers_per_block", "at most 1024 in all blocks", std::to_string(transformers));
   for (const Index kernel : {c.conv_in_kernel, c.conv_out_kernel})
     if (kernel % 2 == 0) f.wrong(kernel == c.conv_in_kernel ? "conv_in_kernel" : "conv_out_kernel", "the size would change", "an odd number", std::to_string(kernel));
 }
@@ -78,8 +84,7 @@ UNetConfig load_unet_config(const std::string& path) {
   f.choice("mid_block_type", {"UNetMidBlock2DCrossAttn"}, "UNetMidBlock2DCrossAttn");
   c.layers_per_block = per_block(f, "layers_per_block", blocks, 1, 64, 2);
   c.transformer_layers = per_block(f, "transformer_layers_per_block", blocks, 1, 64, 1);
-  // diffusers' configs call the number of heads attention_head_dim, unless num_attention_heads is given.
-  c.heads = per_block(f, f.raw("num_attention_heads") ? "num_attention_heads" : "attention_head_dim", blocks, 1, 1 << 12, 8);
+  c.heads = per_block(f, "attention_head_dim", blocks, 1, 1 << 12, 8);  // the number of heads, whatever its name says
   c.cross_attention_dim = per_block(f, "cross_attention_dim", blocks, 1, 1 << 16, 1280);
   c.use_linear_projection = f.boolean("use_linear_projection", false);
   c.center_input_sample = f.boolean("center_input_sample", false);

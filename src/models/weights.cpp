@@ -50,8 +50,10 @@ std::string text_of(const std::vector<std::uint64_t>& shape) {
 class Listing {
  public:
   explicit Listing(std::string title) : title_(std::move(title)) {}
-  void add(const std::string& entry) {
-    if (++count_ <= 8) text_ += (count_ > 1 ? ", " : "") + entry;
+  // entry() -> text: made for the first few alone, since a file may hold any number of any names.
+  template <class F>
+  void add(F&& entry) {
+    if (++count_ <= 8) text_ += (count_ > 1 ? ", " : "") + entry();
   }
   bool empty() const { return count_ == 0; }
   std::string str() const {
@@ -73,23 +75,24 @@ Params fit_weights(const Params& wanted, const io::Weights& weights, const std::
     const std::vector<std::string> names = names_in_files(p.name());
     const auto name = std::find_if(names.begin(), names.end(), [&](const std::string& n) { return weights.has(n); });
     if (name == names.end()) {
-      missing.add("'" + p.name() + "'");
+      missing.add([&] { return "'" + p.name() + "'"; });
       continue;
     }
     taken.insert(*name);
     found.emplace_back(&p, *name);
     const io::StoredTensor& stored = *weights.find(*name);
     if (!same_shape(stored.shape, shape_in_file(p.shape())))
-      other_shape.add("'" + *name + "' is " + text_of(stored.shape) + ", the config asks for " + text_of(shape_in_file(p.shape())));
+      other_shape.add([&] { return "'" + *name + "' is " + text_of(stored.shape) + ", the config asks for " + text_of(shape_in_file(p.shape())); });
   }
   for (const std::string& name : weights.names())
-    if (!taken.count(name) && !name.ends_with("position_ids")) extra.add("'" + name + "' (" + wanted.nearest(name) + ")");
+    if (!taken.count(name) && !name.ends_with("position_ids"))
+      extra.add([&] { return "'" + io::printable(name) + "' (" + wanted.nearest(name.substr(0, 256)) + ")"; });
 
   std::string problems;
   for (const Listing* list : {&missing, &other_shape, &extra})
     if (!list->empty()) problems += (problems.empty() ? "" : "; ") + list->str();
   if (!problems.empty())
-    fail({.op = path, .what = "the weights do not fit the config: " + problems, .hint = "config.json and the weights belong to different models, or a file is not whole", .kind = ErrorKind::file}, Site{});
+    fail({.op = io::printable(path, 4096), .what = "the weights do not fit the config: " + problems, .hint = "config.json and the weights belong to different models, or a file is not whole", .kind = ErrorKind::file}, Site{});
 
   Params params(options.device);
   for (const auto& [p, name] : found) {
