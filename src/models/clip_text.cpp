@@ -56,6 +56,8 @@ ClipText::ClipText(const Scope& root, const ClipTextConfig& c)
 
 ClipText::Output ClipText::operator()(const Tensor& ids, Site at) const {
   const auto [B, N] = ids.dims<2>(at);
+  if (ids.dtype() != DType::i64 && ids.dtype() != DType::i32)
+    fail({.op = "clip text", .what = "the ids are no whole numbers", .expected = "[B, N] i32 or i64", .got = ids.str()}, at);
   if (N < 1 || N > config_.max_position_embeddings)
     fail({.op = "clip text", .what = "the number of tokens does not fit", .expected = "1 to " + std::to_string(config_.max_position_embeddings),
           .got = ids.str(), .hint = "truncate the ids, keeping start and end token"}, at);
