@@ -29,9 +29,11 @@ void want_channels(const char* op, const Tensor& x, Index channels, Site at) {
 
 }  // namespace
 
-VaeConfig load_vae_config(const std::string& path) {
-  const io::Json json = io::read_json(path);
-  io::Fields f(json, {.path = path});
+VaeConfig load_vae_config(const std::string& path) { return read_vae_config(io::File(path).text(16u << 20), {.path = path}); }
+
+VaeConfig read_vae_config(std::string_view text, const io::Place& place) {
+  const io::Json json = io::parse_json(text, place);
+  io::Fields f(json, place);
   f.choice("_class_name", {"AutoencoderKL"}, "AutoencoderKL");
   f.choice("act_fn", {"silu", "swish"}, "silu");
   for (const char* name : {"latents_mean", "latents_std"})
