@@ -13,7 +13,7 @@ ResnetBlock2D::ResnetBlock2D(const Scope& p, Index in, Index out, Options o)
 
 Tensor ResnetBlock2D::operator()(const Tensor& x, const Tensor& silu_temb) const {
   Tensor h = conv1(norm1(x));  // [B, H, W, out]
-  if (time_emb_proj) h = std::move(h) + reshape((*time_emb_proj)(silu_temb), {x.dim(0), 1, 1, -1});
+  if (time_emb_proj) h = std::move(h) + reshape((*time_emb_proj)(silu_temb), {x.dim(0), 1, 1, h.dim(3)});
   h = conv2(norm2(std::move(h)));
   return (conv_shortcut ? (*conv_shortcut)(x) : x) + std::move(h);
 }

@@ -5,9 +5,11 @@
 
 namespace sspo {
 
-ClipTextConfig load_clip_text_config(const std::string& path) {
-  const io::Json json = io::read_json(path);
-  io::Fields f(json, {.path = path});
+ClipTextConfig load_clip_text_config(const std::string& path) { return read_clip_text_config(io::File(path).text(16u << 20), {.path = path}); }
+
+ClipTextConfig read_clip_text_config(std::string_view text, const io::Place& place) {
+  const io::Json json = io::parse_json(text, place);
+  io::Fields f(json, place);
   f.choice("model_type", {"clip_text_model"}, "clip_text_model");  // that of a whole CLIP has its text encoder's one field deeper
   ClipTextConfig c;
   c.vocab_size = f.integer("vocab_size", 1, 1 << 24, c.vocab_size);
@@ -56,6 +58,8 @@ ClipText::ClipText(const Scope& root, const ClipTextConfig& c)
 
 ClipText::Output ClipText::operator()(const Tensor& ids, Site at) const {
   const auto [B, N] = ids.dims<2>(at);
+  if (ids.dtype() != DType::i64 && ids.dtype() != DType::i32)
+    fail({.op = "clip text", .what = "the ids are no whole numbers", .expected = "[B, N] i32 or i64", .got = ids.str()}, at);
   if (N < 1 || N > config_.max_position_embeddings)
     fail({.op = "clip text", .what = "the number of tokens does not fit", .expected = "1 to " + std::to_string(config_.max_position_embeddings),
           .got = ids.str(), .hint = "truncate the ids, keeping start and end token"}, at);

@@ -27,7 +27,7 @@ CrossAttention::CrossAttention(const Scope& p, Index channels, Index context, In
 Tensor CrossAttention::operator()(const Tensor& x, const Tensor& context) const {
   const auto [B, N, C] = x.dims<3>();
   const Index D = C / heads;
-  const auto split = [&, B = B](const Tensor& t) { return reshape(t, {B, -1, heads, D}); };
+  const auto split = [&, B = B](const Tensor& t) { return reshape(t, {B, t.dim(1), heads, D}); };
   return to_out(reshape(attention(split(to_q(x)), split(to_k(context)), split(to_v(context))), {B, N, C}));
 }
 

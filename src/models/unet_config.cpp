@@ -65,9 +65,11 @@ void check(const io::Fields& f, const UNetConfig& c) {
 
 }  // namespace
 
-UNetConfig load_unet_config(const std::string& path) {
-  const io::Json json = io::read_json(path);
-  io::Fields f(json, {.path = path});
+UNetConfig load_unet_config(const std::string& path) { return read_unet_config(io::File(path).text(16u << 20), {.path = path}); }
+
+UNetConfig read_unet_config(std::string_view text, const io::Place& place) {
+  const io::Json json = io::parse_json(text, place);
+  io::Fields f(json, place);
   f.choice("_class_name", {"UNet2DConditionModel"}, "UNet2DConditionModel");
   refuse_variants(f);
   UNetConfig c;

@@ -29,9 +29,11 @@ void want_channels(const char* op, const Tensor& x, Index channels, Site at) {
 
 }  // namespace
 
-VaeConfig load_vae_config(const std::string& path) {
-  const io::Json json = io::read_json(path);
-  io::Fields f(json, {.path = path});
+VaeConfig load_vae_config(const std::string& path) { return read_vae_config(io::File(path).text(16u << 20), {.path = path}); }
+
+VaeConfig read_vae_config(std::string_view text, const io::Place& place) {
+  const io::Json json = io::parse_json(text, place);
+  io::Fields f(json, place);
   f.choice("_class_name", {"AutoencoderKL"}, "AutoencoderKL");
   f.choice("act_fn", {"silu", "swish"}, "silu");
   for (const char* name : {"latents_mean", "latents_std"})
@@ -72,7 +74,7 @@ SpatialAttention::SpatialAttention(const Scope& p, Index channels, Index groups)
 Tensor SpatialAttention::operator()(const Tensor& x) const {
   const auto [B, H, W, C] = x.dims<4>();
   const Tensor h = reshape(group_norm(x), {B, H * W, C});
-  const auto one_head = [&, B = B, C = C](const Tensor& t) { return reshape(t, {B, -1, 1, C}); };
+  const auto one_head = [](const Tensor& t) { return reshape(t, {t.dim(0), t.dim(1), 1, t.dim(2)}); };
   const Tensor seen = attention(one_head(to_q(h)), one_head(to_k(h)), one_head(to_v(h)));
   return x + reshape(to_out(reshape(seen, {B, H * W, C})), x.shape());
 }

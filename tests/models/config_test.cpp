@@ -24,12 +24,12 @@ typename Model::Config load_changed(const char* part, const GoldenJson& changes)
 
 template <class Model>
 void check_refused(const char* part, const std::vector<Case>& cases) {
-  for (const auto& [changes, parts] : cases) {
-    CAPTURE(std::string(changes));
-    const std::string text = error_of([&] { load_changed<Model>(part, GoldenJson::parse(changes)); });
+  for (const Case& c : cases) {
+    CAPTURE(std::string(c.changes));
+    const std::string text = error_of([&] { load_changed<Model>(part, GoldenJson::parse(c.changes)); });
     CHECK(text.find("/config.json: ") != std::string::npos);
     CHECK(text.find('\n') == std::string::npos);
-    for (const char* one : parts) {
+    for (const char* one : c.parts) {
       INFO("missing '" << std::string(one) << "' in:\n" << text);
       CHECK(text.find(one) != std::string::npos);
     }

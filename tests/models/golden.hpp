@@ -20,6 +20,7 @@
 namespace sspo::testing {
 
 using GoldenJson = nlohmann::ordered_json;
+using NamedTensors = std::vector<io::NamedTensor>;
 
 inline GoldenJson golden_file(const std::string& name) {
   std::ifstream in(std::string(SSPO_SOURCE_DIR "/tests/golden/") + name);
@@ -112,10 +113,10 @@ inline Tensor to_nchw(const Tensor& x) { return contiguous(permute(x, {0, 3, 1, 
 
 // The weights a model asks for, as a checkpoint holds them.
 template <class Model>
-std::vector<io::NamedTensor> checkpoint_of(const typename Model::Config& config) {
+NamedTensors checkpoint_of(const typename Model::Config& config) {
   Params wanted = Params::shapes_only();
   Model(wanted, config);
-  std::vector<io::NamedTensor> tensors;
+  NamedTensors tensors;
   for (const Param& p : wanted) tensors.push_back({p.name(), weight_of(p.name(), stored_shape(p.shape()))});
   return tensors;
 }
@@ -143,9 +144,9 @@ struct Run {
   Params params;
   Model model;
   Device device;
-  std::vector<io::NamedTensor> inputs;   // in the files' layout (NCHW); tracked where floating, but for the timestep
-  std::vector<io::NamedTensor> outputs(const std::vector<io::NamedTensor>& in) const;  // NCHW
-  std::vector<io::NamedTensor> outputs() const { return outputs(inputs); }
+  NamedTensors inputs;   // in the files' layout (NCHW); tracked where floating, but for the timestep
+  NamedTensors outputs(const NamedTensors& in) const;  // NCHW
+  NamedTensors outputs() const { return outputs(inputs); }
 };
 
 template <class Model>
@@ -169,23 +170,23 @@ Run<Model> load_run(const std::string& folder, const GoldenJson& run, DType dtyp
 }
 
 template <>
-inline std::vector<io::NamedTensor> Run<ClipText>::outputs(const std::vector<io::NamedTensor>& in) const {
+inline NamedTensors Run<ClipText>::outputs(const NamedTensors& in) const {
   const ClipText::Output y = model(in[0].tensor);
   return {{"last_hidden_state", y.last_hidden_state}, {"pooled", y.pooled}};
 }
 template <>
-inline std::vector<io::NamedTensor> Run<UNet>::outputs(const std::vector<io::NamedTensor>& in) const {
+inline NamedTensors Run<UNet>::outputs(const NamedTensors& in) const {
   return {{"sample", to_nchw(model(to_nhwc(in[0].tensor), in[1].tensor, in[2].tensor))}};
 }
 template <>
-inline std::vector<io::NamedTensor> Run<Autoencoder>::outputs(const std::vector<io::NamedTensor>& in) const {
+inline NamedTensors Run<Autoencoder>::outputs(const NamedTensors& in) const {
   if (in[0].name == "latent") return {{"image", to_nchw(model.decode(to_nhwc(in[0].tensor)))}};
   const Moments m = model.encode(to_nhwc(in[0].tensor));
   return {{"mean", to_nchw(m.mean)}, {"logvar", to_nchw(m.logvar)}};
 }
 
 // The sum of output times cotangent over all outputs: what the golden gradients are of.
-inline Tensor loss_of(const std::vector<io::NamedTensor>& outputs) {
+inline Tensor loss_of(const NamedTensors& outputs) {
   Tensor loss;
   for (const auto& [name, y] : outputs) {
     const Tensor part = sum(y * on(normal_of("cotangent." + name, y.shape()), y.device(), y.dtype()));

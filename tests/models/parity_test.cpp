@@ -36,17 +36,18 @@ void check_gradient(const std::string& name, const Tensor* g, const GoldenJson& 
 
 template <class Model>
 void check_parity(const Run<Model>& r, const GoldenJson& golden, double value_tolerance, double gradient_tolerance) {
-  const std::vector<io::NamedTensor> outputs = r.outputs();
+  const NamedTensors outputs = r.outputs();
   REQUIRE(outputs.size() == golden.at("outputs").size());
-  for (const auto& [name, y] : outputs) {
-    CAPTURE(name);
-    const GoldenJson& expected = golden.at("outputs").at(name);
+  for (const io::NamedTensor& output : outputs) {
+    const Tensor& y = output.tensor;
+    CAPTURE(output.name);
+    const GoldenJson& expected = golden.at("outputs").at(output.name);
     CHECK(y.shape() == shape_of(expected.at("shape")));
     const std::vector<double> values = expected.at("values").get<std::vector<double>>();
     const double size = std::max(1.0, rms(values));
     // The golden values are rounded to f32; what is closer shows in the projections.
     CHECK(distance(y, reshape(Tensor::from(values, {Index(values.size())}), y.shape())) <= std::max(value_tolerance, 1e-7) * std::max(size, largest(y)));
-    check_close(projections("output." + name, y), expected.at("projections"), value_tolerance, size, 1);
+    check_close(projections("output." + output.name, y), expected.at("projections"), value_tolerance, size, 1);
   }
 
   const Gradients g = backward(loss_of(outputs));
@@ -70,7 +71,7 @@ TEST_CASE("models: names and shapes are those of transformers and diffusers") {
   for_each_run([]<class Model>(std::type_identity<Model>, const GoldenJson& run) {
     const TempFolder folder;
     write_model<Model>(folder.path(), run);
-    std::vector<io::NamedTensor> tensors = checkpoint_of<Model>(config_in<Model>(folder.path()));
+    NamedTensors tensors = checkpoint_of<Model>(config_in<Model>(folder.path()));
     std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
     std::string listing;
     Index count = 0;
@@ -103,10 +104,10 @@ TEST_CASE("models: NMSE at most 1e-3, computed in bf16") {
     const TempFolder folder;
     write_model<Model>(folder.path(), run);
     const Run<Model> r = load_run<Model>(folder.path(), run, DType::bf16);
-    for (const auto& [name, y] : r.outputs()) {
-      CAPTURE(name);
-      CHECK(y.dtype() == DType::bf16);
-      const std::vector<double> got = numbers(y), expected = run.at("outputs").at(name).at("values").template get<std::vector<double>>();
+    for (const io::NamedTensor& y : r.outputs()) {
+      CAPTURE(y.name);
+      CHECK(y.tensor.dtype() == DType::bf16);
+      const std::vector<double> got = numbers(y.tensor), expected = run.at("outputs").at(y.name).at("values").template get<std::vector<double>>();
       std::vector<double> error;
       for (std::size_t i = 0; i < got.size(); ++i) error.push_back(got[i] - expected[i]);
       const double nmse = std::pow(rms(error) / rms(expected), 2);
@@ -121,7 +122,7 @@ TEST_CASE("models: recompute, and 1, 2 or 3 threads, give the same bits") {
     const TempFolder folder;
     write_model<Model>(folder.path(), run);
     std::vector<Tensor> first;
-    const auto same_as_first = [&](const std::vector<io::NamedTensor>& outputs, const Run<Model>& r) {
+    const auto same_as_first = [&](const NamedTensors& outputs, const Run<Model>& r) {
       std::vector<Tensor> bits;
       for (const auto& output : outputs) bits.push_back(output.tensor);
       const Gradients g = backward(loss_of(outputs));
@@ -138,11 +139,11 @@ TEST_CASE("models: recompute, and 1, 2 or 3 threads, give the same bits") {
       same_as_first(r.outputs(), r);
       Tensors inputs;
       for (const auto& input : r.inputs) inputs.push_back(input.tensor);
-      std::vector<io::NamedTensor> again = r.outputs();  // for their names
+      NamedTensors again = r.outputs();  // for their names
       for (std::size_t i = 0; i < again.size(); ++i)
         again[i].tensor = recompute(
             [&r, i](const Tensors& in) {
-              std::vector<io::NamedTensor> given = r.inputs;
+              NamedTensors given = r.inputs;
               for (std::size_t k = 0; k < in.size(); ++k) given[k].tensor = in[k];
               return r.outputs(given)[i].tensor;
             },
@@ -174,7 +175,7 @@ TEST_CASE("models: the derivative along a random direction, all parameters and i
     const auto loss_at = [&](double h) {
       std::size_t i = 0;
       for (Param p : r.params) p.assign(at[i] + direction(p.name(), p.shape()) * h), ++i;
-      std::vector<io::NamedTensor> moved = r.inputs;
+      NamedTensors moved = r.inputs;
       for (auto& [name, x] : moved)
         if (x.tracked()) x = detach(x) + direction(name, x.shape()) * h;
       return loss_of(r.outputs(moved)).template item<double>();
@@ -204,7 +205,7 @@ TEST_CASE("models: frozen parameters get no gradient, and the others' bits stay 
       if (now && before) CHECK(same_bits(*now, *before));
     }
     r.params.frozen();
-    std::vector<io::NamedTensor> inputs = r.inputs;
+    NamedTensors inputs = r.inputs;
     for (auto& input : inputs) input.tensor = detach(input.tensor);
     for (const auto& output : r.outputs(inputs)) CHECK_FALSE(output.tensor.tracked());
   });

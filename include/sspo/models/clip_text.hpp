@@ -2,6 +2,7 @@
 //   ClipText text(params, load_clip_text_config("text_encoder/config.json"));
 //   Tensor states = text(ids).last_hidden_state;       // ids [B, N] i32 or i64 -> [B, N, D]
 #pragma once
+#include "sspo/io/file.hpp"
 #include "sspo/nn/layers.hpp"
 
 namespace sspo {
@@ -14,6 +15,7 @@ struct ClipTextConfig {
   Index eos_token_id = 49407;  // 2: configs written before the id was right; pooling takes the largest id then
 };
 ClipTextConfig load_clip_text_config(const std::string& path);  // throws Error{file} naming the field
+ClipTextConfig read_clip_text_config(std::string_view json, const io::Place& place);
 
 // x + attention(norm(x)), then x + mlp(norm(x)).
 struct ClipLayer {

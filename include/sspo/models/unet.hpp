@@ -6,6 +6,7 @@
 #pragma once
 #include <variant>
 
+#include "sspo/io/file.hpp"
 #include "sspo/models/blocks.hpp"
 
 namespace sspo {
@@ -30,6 +31,7 @@ struct UNetConfig {
 };
 // Throws Error{file} naming the field: missing, of another type or range, or a variant of the network we do not have.
 UNetConfig load_unet_config(const std::string& path);
+UNetConfig read_unet_config(std::string_view json, const io::Place& place);
 
 struct CrossAttention {
   nn::Linear to_q, to_k, to_v, to_out;

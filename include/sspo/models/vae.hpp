@@ -5,6 +5,7 @@
 //   Tensor z = to_model(sample(m, rng), vae.config()); // scaled as the denoiser wants it
 //   Tensor x = vae.decode(from_model(z, vae.config()));
 #pragma once
+#include "sspo/io/file.hpp"
 #include "sspo/models/blocks.hpp"
 
 namespace sspo {
@@ -18,6 +19,7 @@ struct VaeConfig {
   Index downscale() const { return Index(1) << (block_out_channels.size() - 1); }  // pixels a latent, each way
 };
 VaeConfig load_vae_config(const std::string& path);  // throws Error{file} naming the field
+VaeConfig read_vae_config(std::string_view json, const io::Place& place);
 
 // Every pixel looks at every other, one head; around a skip.
 struct SpatialAttention {
