@@ -126,7 +126,7 @@ void check(const GemmOf GemmKernels::*of, const Case& t) {
       arena.release(packed);
       CHECK(arena.stats().in_use == 0);
       if (threads > 1) {
-        CHECK(std::memcmp(c.data(), first.data(), c.size() * sizeof(Out)) == 0);
+        CHECK((c.empty() || std::memcmp(c.data(), first.data(), c.size() * sizeof(Out)) == 0));
         continue;
       }
       first = c;
