@@ -57,8 +57,8 @@ void check(const io::Fields& f, const UNetConfig& c) {
       f.wrong("attention_head_dim", "the heads do not divide the channels", "a divisor of " + channels, std::to_string(c.heads[b]));
     if (c.cross_attention_dim[b] != c.cross_attention_dim[0]) f.wrong("cross_attention_dim", "unsupported: blocks that differ", "one number");
   }
-  if (transformers > 1024)  // a few bytes of config must not ask for millions of tensors
-    f.wrong("transformer_layers_per_block", "too many with layers_per_block", "at most 1024 in all blocks", std::to_string(transformers));
+  if (transformers > 256)  // a few bytes of config must not ask for millions of tensors
+    f.wrong("transformer_layers_per_block", "too many with layers_per_block", "at most 256 in all blocks", std::to_string(transformers));
   for (const Index kernel : {c.conv_in_kernel, c.conv_out_kernel})
     if (kernel % 2 == 0) f.wrong(kernel == c.conv_in_kernel ? "conv_in_kernel" : "conv_out_kernel", "the size would change", "an odd number", std::to_string(kernel));
 }

@@ -86,7 +86,7 @@ Params fit_weights(const Params& wanted, const io::Weights& weights, const std::
   }
   for (const std::string& name : weights.names())
     if (!taken.count(name) && !name.ends_with("position_ids"))
-      extra.add([&] { return "'" + io::printable(name) + "' (" + wanted.nearest(name.substr(0, 256)) + ")"; });
+      extra.add([&] { return "'" + io::printable(name) + "' (" + wanted.nearest(name.substr(0, 128)) + ")"; });
 
   std::string problems;
   for (const Listing* list : {&missing, &other_shape, &extra})

@@ -84,7 +84,7 @@ TEST_CASE("UNet config: what is refused") {
       {R"({"layers_per_block": "2"})", {"layers_per_block: wrong value"}},
       {R"({"transformer_layers_per_block": [1, 1]})", {"transformer_layers_per_block: one entry a block", "got 2"}},
       {R"({"transformer_layers_per_block": [[1], 1, 1, 1]})", {"transformer_layers_per_block[0]: wrong value", "an array of 1"}},
-      {R"({"transformer_layers_per_block": 64, "layers_per_block": 5})", {"transformer_layers_per_block: too many with layers_per_block", "at most 1024", "got 1280"}},
+      {R"({"transformer_layers_per_block": 13, "layers_per_block": 5})", {"transformer_layers_per_block: too many with layers_per_block", "at most 256", "got 260"}},
       {R"({"attention_head_dim": 7})", {"attention_head_dim: the heads do not divide the channels", "a divisor of 320", "got 7"}},
       {R"({"attention_head_dim": [8, 8, 8, 7]})", {"attention_head_dim: the heads do not divide", "a divisor of 1280", "got 7"}},
       {R"({"attention_head_dim": [8, 8]})", {"attention_head_dim: one entry a block", "got 2"}},
