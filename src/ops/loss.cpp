@@ -133,14 +133,15 @@ Tensor TimestepEmbedding::forward(const Attrs& a, const Tensor& t, Site at) {
   return a.dim % 2 ? pad(y, {{0, 1}}) : y;
 }
 
-// Column by column: column i of either half is the cosine or sine of t P^(-i / (dim/2 - shift)).
+// Column by column: column i of either half is the cosine or sine of t P^(-i / (dim/2 - shift)), P^e = e^(e log P): in f32
+// the frequency carries the rounding of its exponent, as it does in diffusers.
 Tensor TimestepEmbedding::reference(const Attrs& a, const Tensor& t) {
   const DType dtype = t.dtype() == DType::f64 ? DType::f64 : DType::f32;
   const Tensor time = reshape(cast(t, dtype), {t.dim(0), 1}), period = number_like(time, a.options.max_period);
   const Index half = a.dim / 2;
   Tensors columns(std::size_t(a.dim), zeros(time.shape(), dtype, t.device()));
   for (Index i = 0; i < half; ++i) {
-    const Tensor angle = time * pow(period, -double(i) / (double(half) - a.options.downscale_freq_shift));
+    const Tensor angle = time * exp(log(period) * (-double(i) / (double(half) - a.options.downscale_freq_shift)));
     columns[std::size_t(i)] = a.options.flip_sin_to_cos ? cos(angle) : sin(angle);
     columns[std::size_t(half + i)] = a.options.flip_sin_to_cos ? sin(angle) : cos(angle);
   }
