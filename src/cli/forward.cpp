@@ -3,20 +3,13 @@
 #include <filesystem>
 
 #include "cli/device.hpp"
+#include "cli/layout.hpp"
 #include "sspo/grad/backward.hpp"
 #include "sspo/io/safetensors.hpp"
-#include "sspo/models/clip_text.hpp"
-#include "sspo/models/unet.hpp"
-#include "sspo/models/vae.hpp"
-#include "sspo/models/weights.hpp"
+#include "sspo/models/stable_diffusion.hpp"
 
 namespace sspo::cli {
 namespace {
-
-namespace fs = std::filesystem;
-
-Tensor to_nhwc(const Tensor& x) { return contiguous(permute(x, {0, 2, 3, 1})); }
-Tensor to_nchw(const Tensor& x) { return contiguous(permute(x, {0, 3, 1, 2})); }
 
 // What a part computes, and on what: names as in the files, tensors in the files' layout.
 struct Result {
@@ -41,6 +34,7 @@ class Inputs {
     return x;
   }
   Tensor any(const std::string& name, int rank) { return read(name, rank); }
+  Tensor grad_output() const { return file_.load("grad_output", device_); }
   const std::vector<io::NamedTensor>& tracked() const { return tracked_; }
 
  private:
@@ -58,11 +52,6 @@ class Inputs {
   std::vector<io::NamedTensor> tracked_;
 };
 
-// DIR/FOLDER of a pipeline, or the part's own folder.
-std::string folder_of(const std::string& model, const std::string& folder) {
-  return fs::exists(fs::path(model) / folder / "config.json") ? (fs::path(model) / folder).string() : model;
-}
-
 template <class Model, class Config>
 Params params_of(const Config& config, const std::string& folder, const ForwardOptions& o, const Device& device) {
   Params params = load_params<Model>(config, folder, {.variant = o.variant}, {.dtype = dtype_of(o.device), .device = device});
@@ -71,7 +60,7 @@ Params params_of(const Config& config, const std::string& folder, const ForwardO
 }
 
 Result run_text(const ForwardOptions& o, Inputs& in, const Device& device) {
-  const std::string folder = folder_of(o.model, "text_encoder");
+  const std::string folder = component_folder(o.model, "text_encoder");
   const ClipTextConfig config = load_clip_text_config(folder + "/config.json");
   Params params = params_of<ClipText>(config, folder, o, device);
   const ClipText::Output y = ClipText(params, config)(in.integers("input_ids", 2));
@@ -79,7 +68,7 @@ Result run_text(const ForwardOptions& o, Inputs& in, const Device& device) {
 }
 
 Result run_unet(const ForwardOptions& o, Inputs& in, const Device& device) {
-  const std::string folder = folder_of(o.model, "unet");
+  const std::string folder = component_folder(o.model, "unet");
   const UNetConfig config = load_unet_config(folder + "/config.json");
   Params params = params_of<UNet>(config, folder, o, device);
   const Tensor sample = in.floats("sample", 4), text = in.floats("encoder_hidden_states", 3);
@@ -87,7 +76,7 @@ Result run_unet(const ForwardOptions& o, Inputs& in, const Device& device) {
 }
 
 Result run_vae(const ForwardOptions& o, Inputs& in, const Device& device) {
-  const std::string folder = folder_of(o.model, "vae");
+  const std::string folder = component_folder(o.model, "vae");
   const VaeConfig config = load_vae_config(folder + "/config.json");
   Params params = params_of<Autoencoder>(config, folder, o, device);
   const Autoencoder vae(params, config);
@@ -102,7 +91,7 @@ Tensor gradient_or_zeros(const Tensor* g, const Tensor& like) { return g ? *g : 
 }  // namespace
 
 void refuse_existing(const std::string& path, bool force) {
-  if (!force && fs::exists(path))
+  if (!force && std::filesystem::exists(path))
     fail({.op = path, .what = "the file exists", .hint = "--force replaces it", .kind = ErrorKind::file}, Site{});
 }
 
@@ -111,13 +100,13 @@ void forward(const ForwardOptions& o) {
   const Device device = device_of(o.device);
   const DType wide = o.device.dtype == "f64" ? DType::f64 : DType::f32;
   Inputs in(o.in, o, device);
+  const Tensor seed = o.grad ? in.grad_output() : Tensor{};  // before any work: its absence is the cheapest thing to find
   const Result result = o.part == "text" ? run_text(o, in, device) : o.part == "unet" ? run_unet(o, in, device) : run_vae(o, in, device);
 
   std::vector<io::NamedTensor> file;
   for (const auto& [name, value] : result.outputs) file.push_back({name, cast(value.with_node(nullptr), wide)});
   if (o.grad) {
     const Tensor& y = result.outputs[0].tensor;
-    const Tensor seed = io::Safetensors(o.in).load("grad_output", device);
     if (!(seed.shape() == y.shape()))
       io::bad_file({.path = o.in, .field = "grad_output"}, "the shape is not the output's", y.shape().str(), seed.shape().str());
     const Gradients g = backward(y, {.seed = cast(seed, y.dtype())});

@@ -1,7 +1,7 @@
 #include "cli/normals.hpp"
 
+#include "cli/layout.hpp"
 #include "sspo/ops/create.hpp"
-#include "sspo/ops/movement.hpp"
 
 namespace sspo::cli {
 namespace {
@@ -23,7 +23,7 @@ Tensor Normals::next(const Shape& nhwc, const Device& device) {
     if constexpr (std::is_same_v<std::decay_t<decltype(generator)>, Rng>) return normal(generator / draw, nchw, device);
     else return Tensor::from(generator.normal(nchw.numel()), nchw, device);
   };
-  return contiguous(permute(std::visit(numbers, generator_), {0, 2, 3, 1}));
+  return to_nhwc(std::visit(numbers, generator_));
 }
 
 }  // namespace sspo::cli

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "cli/device.hpp"
+#include "cli/layout.hpp"
 #include "cli/normals.hpp"
 #include "cli/progress.hpp"
 #include "cli/signals.hpp"
@@ -17,9 +18,6 @@ namespace sspo::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-Tensor to_nhwc(const Tensor& x) { return contiguous(permute(x, {0, 2, 3, 1})); }
-Tensor to_nchw(const Tensor& x) { return contiguous(permute(x, {0, 3, 1, 2})); }
 
 // Where a run starts: unit normals, the text's states, and the noise of later steps.
 struct Start {
@@ -117,7 +115,8 @@ void sample(const SampleOptions& o) {
   for (Index i = 0; i < scheduler.calls(); ++i)
     if (scheduler.draws(i) && !start.noise) io::bad_file({.path = o.latents, .field = "step_noise"}, "the sampler draws noise", "[steps, B, C, h, w]", "none");
 
-  Tensors trajectory;
+  Tensor z;           // [B, h, w, C]
+  Tensors trajectory; // after each call, for --out-latents
   {
     Progress progress("sampling", scheduler.calls());
     const auto after = [&](Index call, const Tensor& x) {
@@ -125,16 +124,15 @@ void sample(const SampleOptions& o) {
       progress.update(call + 1, "");
       if (!o.out_latents.empty()) trajectory.push_back(to_nchw(x));
     };
-    const Tensor z = sample_latents(std::cref(sd.unet), scheduler, start.latents, start.text, start.negative, {.guidance = o.guidance, .noise = start.noise, .after = after});
-    if (!o.out_latents.empty())
-      io::save_safetensors(o.out_latents, {{"latents", to_nchw(z)}, {"trajectory", stack(trajectory, 0)}}, {{"seed", std::to_string(o.seed)}, {"rng", o.rng}});
-    if (o.out.empty()) return;
-    trajectory = {z};
+    z = sample_latents(std::cref(sd.unet), scheduler, start.latents, start.text, start.negative, {.guidance = o.guidance, .noise = start.noise, .after = after});
   }
+  if (!o.out_latents.empty())
+    io::save_safetensors(o.out_latents, {{"latents", to_nchw(z)}, {"trajectory", stack(trajectory, 0)}}, {{"seed", std::to_string(o.seed)}, {"rng", o.rng}});
+  if (o.out.empty()) return;
   std::vector<io::Image> pictures;
-  for (Index b = 0; b < trajectory[0].dim(0); ++b) {  // one at a time: the autoencoder takes most memory
+  for (Index b = 0; b < z.dim(0); ++b) {  // one at a time: the autoencoder takes most memory
     stop_if_interrupted();
-    pictures.push_back(io::to_images(sd.decode(slice(trajectory[0], 0, b, b + 1)))[0]);
+    pictures.push_back(io::to_images(sd.decode(slice(z, 0, b, b + 1)))[0]);
   }
   const std::string hash = weights_hash(component_folder(o.model, "unet"), {.variant = o.variant});
   nlohmann::json summary = {{"seed", o.seed}, {"rng", o.rng}, {"sampler", name_of(scheduler.config().kind)}, {"steps", o.steps}, {"guidance", o.guidance}, {"model_hash", hash}, {"files", nlohmann::json::array()}};
