@@ -1,8 +1,7 @@
 #include "cli/forward.hpp"
 
-#include <filesystem>
-
 #include "cli/device.hpp"
+#include "cli/files.hpp"
 #include "cli/layout.hpp"
 #include "sspo/grad/backward.hpp"
 #include "sspo/io/safetensors.hpp"
@@ -89,11 +88,6 @@ Result run_vae(const ForwardOptions& o, Inputs& in, const Device& device) {
 Tensor gradient_or_zeros(const Tensor* g, const Tensor& like) { return g ? *g : zeros_like(like); }
 
 }  // namespace
-
-void refuse_existing(const std::string& path, bool force) {
-  if (!force && std::filesystem::exists(path))
-    fail({.op = path, .what = "the file exists", .hint = "--force replaces it", .kind = ErrorKind::file}, Site{});
-}
 
 void forward(const ForwardOptions& o) {
   refuse_existing(o.out, o.force);
