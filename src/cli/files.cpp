@@ -15,10 +15,12 @@ io::Image enlarged(const io::Image& small, Index zoom) {
 
 }  // namespace
 
-void refuse_existing(const std::string& path, bool force) {
+void check_output(const std::string& path, bool force) {
+  const std::string name = io::printable(path, 4096);
   std::error_code ignored;
-  if (!force && fs::exists(path, ignored))
-    fail({.op = io::printable(path, 4096), .what = "the file exists", .hint = "--force replaces it", .kind = ErrorKind::file}, Site{});
+  if (!force && fs::exists(path, ignored)) fail({.op = name, .what = "the file exists", .hint = "--force replaces it", .kind = ErrorKind::file}, Site{});
+  const fs::path folder = fs::path(path).parent_path();
+  if (!folder.empty() && !fs::is_directory(folder, ignored)) fail({.op = name, .what = "there is no such folder", .kind = ErrorKind::io}, Site{});
 }
 
 void make_output_folder(const fs::path& folder, bool force) {

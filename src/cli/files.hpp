@@ -7,8 +7,9 @@
 
 namespace sspo::cli {
 
-// An output that is there already is replaced only if asked for: else Error (file) naming it.
-void refuse_existing(const std::string& path, bool force);
+// Asked before the work: an output that is there already is replaced only with `force`, else Error (file); its folder must
+// exist, else Error (io).
+void check_output(const std::string& path, bool force);
 // Makes the folder. Throws Error (input) if it has content and `force` is false, or is no folder.
 void make_output_folder(const std::filesystem::path& folder, bool force);
 

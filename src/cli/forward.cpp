@@ -90,7 +90,7 @@ Tensor gradient_or_zeros(const Tensor* g, const Tensor& like) { return g ? *g : 
 }  // namespace
 
 void forward(const ForwardOptions& o) {
-  refuse_existing(o.out, o.force);
+  check_output(o.out, o.force);
   const Device device = device_of(o.device);
   const DType wide = o.device.dtype == "f64" ? DType::f64 : DType::f32;
   Inputs in(o.in, o, device);

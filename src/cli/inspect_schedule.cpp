@@ -78,7 +78,7 @@ void inspect_schedule(const InspectScheduleOptions& o) {
 }
 
 void inspect_randn(const InspectRandnOptions& o) {
-  refuse_existing(o.out, o.force);
+  check_output(o.out, o.force);
   const Tensor noise = noise_of(o.rng, o.seed, shape_of(o.shape));
   io::save_safetensors(o.out, {{"noise", noise}}, {{"rng", o.rng}, {"seed", std::to_string(o.seed)}});
 }

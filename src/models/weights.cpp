@@ -65,11 +65,11 @@ class Listing {
   int count_ = 0;
 };
 
-}  // namespace
+using Matches = std::vector<std::pair<const Param*, std::string>>;  // each parameter and its name in the file
 
-Params fit_weights(const Params& wanted, const io::Weights& weights, const std::string& path, const LoadOptions& options) {
+Matches match(const Params& wanted, const io::Weights& weights, const std::string& path) {
   Listing missing("missing"), other_shape("of another shape"), extra("that no parameter takes");
-  std::vector<std::pair<const Param*, std::string>> found;
+  Matches found;
   std::unordered_set<std::string> taken;
   for (const Param& p : wanted) {
     const std::vector<std::string> names = names_in_files(p.name());
@@ -93,9 +93,16 @@ Params fit_weights(const Params& wanted, const io::Weights& weights, const std::
     if (!list->empty()) problems += (problems.empty() ? "" : "; ") + list->str();
   if (!problems.empty())
     fail({.op = io::printable(path, 4096), .what = "the weights do not fit the config: " + problems, .hint = "config.json and the weights belong to different models, or a file is not whole", .kind = ErrorKind::file}, Site{});
+  return found;
+}
 
+}  // namespace
+
+void check_weights(const Params& wanted, const io::Weights& weights, const std::string& path) { match(wanted, weights, path); }
+
+Params fit_weights(const Params& wanted, const io::Weights& weights, const std::string& path, const LoadOptions& options) {
   Params params(options.device);
-  for (const auto& [p, name] : found) {
+  for (const auto& [p, name] : match(wanted, weights, path)) {
     Tensor value = weights.load(name, options.dtype, options.device);
     value = p->shape().rank() == 4 ? contiguous(permute(std::move(value), {0, 2, 3, 1})) : reshape(std::move(value), p->shape());
     params.adopt(p->name(), std::move(value));
