@@ -104,7 +104,7 @@ io::Json Totals::json() const {
 std::string Totals::text() const {
   std::string types;
   for (const auto& [type, count] : by_type)
-    types += (types.empty() ? " (" : ", ") + type + (by_type.size() > 1 ? fmt::format(": {} tensors", count.tensors) : "");
+    types += (types.empty() ? " (" : ", ") + type + (by_type.size() > 1 ? fmt::format(": {}", count.tensors) : "");
   return fmt::format("{} tensors, {} elements, {}{}", all.tensors, all.elements, size_text(all.bytes), types.empty() ? "" : types + ")");
 }
 
@@ -121,7 +121,7 @@ std::string tensors_text(const io::Weights& weights) {
   std::string text;
   for (const std::string& name : weights.names()) {
     const io::StoredTensor& t = *weights.find(name);
-    text += fmt::format("{:<5} {:<22} {:>11}  {}\n", t.type->name, fmt::format("[{}]", fmt::join(t.shape, ", ")), t.end - t.begin, io::printable(name, 4096));
+    text += fmt::format("{:<8}  {:<22} {:>11}  {}\n", t.type->name, fmt::format("[{}]", fmt::join(t.shape, ", ")), t.end - t.begin, io::printable(name, 4096));
   }
   return text;
 }
