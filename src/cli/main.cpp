@@ -1,5 +1,6 @@
 // The program sspo: verbs over the library. stdout is data, stderr is talk.
-// Exit codes: 0 done, 64 wrong usage, 65 bad input, 70 internal error, 74 input/output, 128 + n signal n.
+// Exit codes: 0 done, 64 wrong usage, 65 bad input, 70 internal error, 74 input/output,
+// 76 numbers became non-finite, 128 + n signal n.
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
@@ -17,13 +18,14 @@
 
 namespace {
 
-enum Exit { done = 0, usage = 64, bad_input = 65, internal = 70, io = 74 };
+enum Exit { done = 0, usage = 64, bad_input = 65, internal = 70, io = 74, non_finite = 76 };
 
 int exit_code(sspo::ErrorKind kind) {
   switch (kind) {
     case sspo::ErrorKind::input:
     case sspo::ErrorKind::file: return bad_input;
     case sspo::ErrorKind::io: return io;
+    case sspo::ErrorKind::non_finite: return non_finite;
     default: return internal;
   }
 }
