@@ -77,7 +77,7 @@ void add_sample(CLI::App& app) {
   verb->add_option("--seed", o->seed, "the images are a function of it")->check(is_seed);
   verb->add_option("--rng", o->rng, "whose normals the seed stands for")->check(CLI::IsMember(generators));
   verb->add_option("--images", o->images, "images a prompt")->check(CLI::Range(1, 1024));
-  verb->add_option("--batch", o->batch, "images at a time: memory and speed depend on it, the images do not")->check(CLI::Range(1, 1024));
+  verb->add_option("--batch", o->batch, "images drawn side by side, each written when they are done; the images do not depend on it")->check(CLI::Range(1, 1024));
   verb->add_option("--height", o->height, "pixels; 0: as the model was trained")->check(CLI::Range(0, 16384));
   verb->add_option("--width", o->width, "pixels; 0: as the model was trained")->check(CLI::Range(0, 16384));
   verb->add_option("--out", o->out, "PNG to write; with several images a grid, and each beside it");
