@@ -13,6 +13,7 @@
 #include "cli/ops.hpp"
 #include "cli/sample.hpp"
 #include "cli/signals.hpp"
+#include "cli/step.hpp"
 #include "cli/tokenize.hpp"
 #include "sspo/base/error.hpp"
 
@@ -108,6 +109,35 @@ int run(int argc, char** argv) {
   forward_verb->add_flag("--force", forward.force, "replace an existing file");
   add_device_options(forward_verb, forward.device);
 
+  sspo::cli::StepCommand step;
+  CLI::App* step_verb = app.add_subcommand("step", "one step of preference training on tensors from a file, to compare with other implementations");
+  step_verb->footer("Example:\n  sspo step --policy theta --reference checkpoint-3 --in batch.safetensors --out step.safetensors --gate sign --beta 2000 --lr 1e-5");
+  step_verb->add_option("--policy", step.policy, "what is trained: pipeline folder, or its unet")->required();
+  CLI::Option* reference = step_verb->add_option("--reference", step.reference, "what it is compared with, frozen; sft does without");
+  step_verb->add_option("--variant", step.variant, "weights of this variant: fp16, bf16");
+  step_verb->add_option("--in", step.in, "safetensors with latents_w, latents_r, noise_w, noise_r (optional), timesteps, encoder_hidden_states")->required();
+  step_verb->add_option("--out", step.out, "safetensors to write: errors, s, z, losses, gradients, parameters after the step")->required();
+  step_verb->add_option("--objective", step.objective, "loss")->check(CLI::IsMember(sspo::cli::objective_choices()));
+  step_verb->add_option("--gate", step.gate, "s of sspo")->check(CLI::IsMember(sspo::cli::gate_choices()));
+  step_verb->add_option("--tie", step.tie, "s where policy and reference do equally well: zero, or plus one")->check(CLI::IsMember({"zero", "plus"}));
+  step_verb->add_option("--seed", step.seed, "of the gate random");
+  CLI::Option* beta = step_verb->add_option("--beta", step.beta, "preference strength, Diffusion-DPO's: kappa = beta / 2")->check(CLI::PositiveNumber);
+  step_verb->add_option("--kappa", step.kappa, "scale of the differences of mean errors, in place of beta")->check(CLI::PositiveNumber)->excludes(beta);
+  step_verb->add_option("--eta", step.eta, "weight of the winner's error in dpo+sft")->check(CLI::NonNegativeNumber);
+  step_verb->add_option("--schedule", step.schedule, "scheduler folder or scheduler_config.json; default: the policy's own");
+  step_verb->add_option("--optimizer", step.optimizer, "optimizer")->check(CLI::IsMember({"adamw"}));
+  step_verb->add_option("--lr", step.adamw.lr, "learning rate")->check(CLI::NonNegativeNumber);
+  step_verb->add_option("--weight-decay", step.adamw.weight_decay, "decoupled")->check(CLI::NonNegativeNumber);
+  step_verb->add_option("--betas", step.betas, "of the moments")->expected(2)->delimiter(',')->check(CLI::Range(0.0, 1.0));
+  step_verb->add_option("--eps", step.adamw.eps, "added to the root of the second moment")->check(CLI::NonNegativeNumber);
+  step_verb->add_option("--clip-norm", step.clip_norm, "bound of the gradient's norm; 0: none")->check(CLI::NonNegativeNumber);
+  step_verb->add_option("--micro-batch", step.micro_batch, "pairs at once; 0: all. The gradient is that of the whole batch")->check(CLI::Range(0, 1'000'000));
+  step_verb->add_flag("--force", step.force, "replace an existing file");
+  add_device_options(step_verb, step.device);
+  step_verb->callback([&] {
+    if (!*reference && sspo::cli::needs_reference(step.objective)) throw CLI::RequiredError("--reference");
+  });
+
   sspo::cli::TokenizeOptions tokens;
   CLI::App* tokenize_verb = app.add_subcommand("tokenize", "token ids of a text, or of each line of a JSONL file");
   tokenize_verb->add_option("--tokenizer", tokens.tokenizer, "folder with vocab.json and merges.txt")->required();
@@ -144,6 +174,7 @@ int run(int argc, char** argv) {
   if (*ops_verb) sspo::cli::list_ops(ops_json);
   if (*sample_verb) sspo::cli::sample(sample);
   if (*forward_verb) sspo::cli::forward(forward);
+  if (*step_verb) sspo::cli::step(step);
   if (*tokenize_verb) sspo::cli::tokenize(tokens);
   if (*schedule_verb) sspo::cli::inspect_schedule(schedule);
   if (*randn_verb) sspo::cli::inspect_randn(randn);
