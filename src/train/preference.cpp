@@ -54,7 +54,8 @@ PairTerms joined(const PairTerms& all, const PairTerms& more) {
           .d_w = join(all.d_w, more.d_w), .d_r = join(all.d_r, more.d_r)};
 }
 
-std::string value_at(const Tensor& x, Index i) { return x.defined() ? std::to_string(cast(x, DType::f64).item<double>(i)) : "none"; }
+std::string text_of(double x) { return std::isnan(x) ? "NaN" : std::to_string(x); }  // a NaN has a sign that says nothing
+std::string value_at(const Tensor& x, Index i) { return x.defined() ? text_of(cast(x, DType::f64).item<double>(i)) : "none"; }
 
 void require_finite(const StepReport& r, const PairBatch& b, Site at) {
   const auto stop = [&](const std::string& what, const std::string& got) {
@@ -65,11 +66,11 @@ void require_finite(const StepReport& r, const PairBatch& b, Site at) {
   for (std::size_t i = 0; i < loss.size(); ++i) {
     if (std::isfinite(loss[i])) continue;
     const Index k = Index(i);
-    stop("the loss of sample " + std::to_string(i) + " is " + std::to_string(loss[i]),
+    stop("the loss of sample " + std::to_string(i) + " is " + text_of(loss[i]),
          "timestep " + std::to_string(b.timesteps[i]) + ", a_tw " + value_at(r.errors.theta_w, k) + ", a_rw " + value_at(r.errors.ref_w, k) + ", a_tr " +
              value_at(r.errors.theta_r, k) + ", a_rr " + value_at(r.errors.ref_r, k) + ", s " + value_at(r.terms.s, k));
   }
-  if (!std::isfinite(r.grad_norm)) stop("the norm of the gradient is " + std::to_string(r.grad_norm), "loss " + value_at(r.terms.loss, 0));
+  if (!std::isfinite(r.grad_norm)) stop("the norm of the gradient is " + text_of(r.grad_norm), "loss " + value_at(r.terms.loss, 0));
 }
 
 }  // namespace
