@@ -7,6 +7,7 @@
 #include <sspo/sspo.hpp>
 #include <sspo/train/preference.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <numbers>
 

@@ -26,7 +26,7 @@ class Stopwatch {
 };
 
 // One row a class; the same starting noises at every stage, so the sheets can be compared.
-Picture sample_sheet(Params& params, const DemoOptions& o) {
+io::Image sample_sheet(Params& params, const DemoOptions& o) {
   std::vector<std::int64_t> classes;
   for (Index c = 0; c < class_count; ++c) classes.insert(classes.end(), std::size_t(o.columns), c);
   const TinyUNet model(params, {.channels = o.channels, .classes = class_count});
@@ -113,12 +113,13 @@ void print_summary(const DemoResult& r) {
 void demo(const DemoOptions& options) {
   make_output_folder(options.out, options.force);
   const DemoResult result = train(options);
-  std::vector<Picture> stages;
+  std::vector<io::Image> stages;
   for (const Sheet& sheet : result.sheets) stages.push_back(sheet.picture);
-  write_file(options.out / "data.png", png(result.data));
-  write_file(options.out / "samples.png", png(side_by_side(stages, 24)));
-  write_file(options.out / "loss.csv", loss_csv(result.steps));
-  write_file(options.out / "report.html", report_html(result));
+  const auto path = [&](const char* name) { return (options.out / name).string(); };
+  io::write_png(path("data.png"), result.data);
+  io::write_png(path("samples.png"), io::grid(stages, Index(stages.size()), 24));
+  io::write_file(path("loss.csv"), loss_csv(result.steps));
+  io::write_file(path("report.html"), report_html(result));
   print_summary(result);
 }
 

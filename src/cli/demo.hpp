@@ -28,7 +28,7 @@ struct StepRecord {
 };
 struct Sheet {
   Index step;       // after how many steps
-  Picture picture;  // one row a class; the same starting noises on every sheet
+  io::Image picture;  // one row a class; the same starting noises on every sheet
 };
 // Everything that was measured: what the report shows.
 struct DemoResult {
@@ -37,7 +37,7 @@ struct DemoResult {
   Index parameters = 0;
   std::vector<StepRecord> steps = {};
   std::vector<Sheet> sheets = {};  // untrained, midway, trained
-  Picture data = {};          // training pictures
+  io::Image data = {};        // training pictures
   double first_loss = 0, last_loss = 0;  // means over the first and the last twentieth of the steps
   double train_seconds = 0;   // sampling and drawing the sheets not included
   double sample_seconds = 0;  // of the last sheet

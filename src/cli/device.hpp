@@ -20,7 +20,4 @@ inline DType dtype_of(const DeviceOptions& o) {
   fail({.op = "dtype", .what = "no arithmetic in this type", .expected = "f32, bf16 or f64", .got = o.dtype}, Site{});
 }
 
-// An output that is there already is replaced only if asked for.
-void refuse_existing(const std::string& path, bool force);
-
 }  // namespace sspo::cli

@@ -1,27 +1,19 @@
-// What the program leaves on disk: whole files, or none; and pictures as PNG.
+// What the verbs leave on disk.
 #pragma once
-#include <cstdint>
 #include <filesystem>
 #include <string>
-#include <string_view>
-#include <vector>
 
-#include "sspo/tensor/tensor.hpp"
+#include "sspo/io/image.hpp"
 
 namespace sspo::cli {
 
-// Written beside its place and renamed into it. Throws Error (io) naming the path and the reason.
-void write_file(const std::filesystem::path& path, std::string_view bytes);
+// Asked before the work: an output that is there already is replaced only with `force`, else Error (file); its folder must
+// exist, else Error (io).
+void check_output(const std::string& path, bool force);
 // Makes the folder. Throws Error (input) if it has content and `force` is false, or is no folder.
 void make_output_folder(const std::filesystem::path& folder, bool force);
 
-struct Picture {
-  int width = 0, height = 0;
-  std::vector<std::uint8_t> rgb;  // row-major
-};
 // pictures [rows * columns, H, W, 3] in [-1, 1], row by row on a white sheet, every pixel `zoom` wide.
-Picture contact_sheet(const Tensor& pictures, int columns, int zoom);
-Picture side_by_side(const std::vector<Picture>& pictures, int gap);  // of equal height
-std::string png(const Picture& picture);
+io::Image contact_sheet(const Tensor& pictures, Index columns, Index zoom);
 
 }  // namespace sspo::cli

@@ -1,8 +1,7 @@
 #include "cli/forward.hpp"
 
-#include <filesystem>
-
 #include "cli/device.hpp"
+#include "cli/files.hpp"
 #include "cli/inputs.hpp"
 #include "cli/layout.hpp"
 #include "sspo/grad/backward.hpp"
@@ -56,13 +55,8 @@ Tensor gradient_or_zeros(const Tensor* g, const Tensor& like) { return g ? *g : 
 
 }  // namespace
 
-void refuse_existing(const std::string& path, bool force) {
-  if (!force && std::filesystem::exists(path))
-    fail({.op = path, .what = "the file exists", .hint = "--force replaces it", .kind = ErrorKind::file}, Site{});
-}
-
 void forward(const ForwardOptions& o) {
-  refuse_existing(o.out, o.force);
+  check_output(o.out, o.force);
   const Device device = device_of(o.device);
   const DType wide = o.device.dtype == "f64" ? DType::f64 : DType::f32;
   Inputs in(o.in, dtype_of(o.device), device, o.grad);

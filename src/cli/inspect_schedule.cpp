@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "cli/files.hpp"
 #include "sspo/base/torch_normal.hpp"
 #include "sspo/diffusion/scheduler.hpp"
 #include "sspo/io/safetensors.hpp"
@@ -77,9 +78,7 @@ void inspect_schedule(const InspectScheduleOptions& o) {
 }
 
 void inspect_randn(const InspectRandnOptions& o) {
-  if (!o.force && fs::exists(o.out))
-    fail({.op = "inspect randn", .what = "the file exists", .expected = "a new file, or --force",
-          .got = io::printable(o.out)});
+  check_output(o.out, o.force);
   const Tensor noise = noise_of(o.rng, o.seed, shape_of(o.shape));
   io::save_safetensors(o.out, {{"noise", noise}}, {{"rng", o.rng}, {"seed", std::to_string(o.seed)}});
 }

@@ -22,8 +22,8 @@ std::string base64(std::string_view bytes) {
   return text;
 }
 
-std::string image(const Picture& p, std::string_view alt) {
-  return fmt::format("<img src=\"data:image/png;base64,{}\" width=\"{}\" height=\"{}\" alt=\"{}\">", base64(png(p)), p.width, p.height, alt);
+std::string image(const io::Image& p, std::string_view alt) {
+  return fmt::format("<img src=\"data:image/png;base64,{}\" width=\"{}\" height=\"{}\" alt=\"{}\">", base64(io::encode_png(p)), p.width, p.height, alt);
 }
 
 // Loss against step, the loss on a logarithmic axis: every step in grey, an exponential average in blue.

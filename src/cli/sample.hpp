@@ -9,9 +9,10 @@
 namespace sspo::cli {
 
 struct SampleOptions {
-  std::string model, variant, prompt, negative_prompt, prompts_file;  // a file: a prompt a line
+  std::string model, variant, prompt, negative_prompt, prompts_file;  // a file: read_texts of lines.hpp
   std::string scheduler;  // empty: the model's own
   Index steps = 50, images = 1, height = 0, width = 0;  // pixels; 0: what the model was trained on
+  Index batch = 8;                // images at a time; the images do not depend on it
   double guidance = 7.5, eta = 0;
   std::uint64_t seed = 0;
   std::string rng = "torch-cpu";  // philox, torch-cpu, torch-cuda: which program's normals a seed stands for
@@ -20,6 +21,8 @@ struct SampleOptions {
   bool force = false, json = false;
   DeviceOptions device;
 };
+// A picture is on disk once it is drawn: a run that is stopped (exit 130) leaves the finished ones. Latents that are not
+// finite end the run, see finite.hpp.
 void sample(const SampleOptions& options);
 
 }  // namespace sspo::cli

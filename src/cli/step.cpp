@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "cli/device.hpp"
+#include "cli/files.hpp"
 #include "cli/inputs.hpp"
 #include "cli/layout.hpp"
 #include "sspo/models/stable_diffusion.hpp"
@@ -66,7 +67,7 @@ std::vector<std::string> gate_choices() { return {gate_names().begin(), gate_nam
 bool needs_reference(const std::string& objective) { return objective_named(objective).second != SecondImage::none; }
 
 void step(const StepCommand& c) {
-  refuse_existing(c.out, c.force);
+  check_output(c.out, c.force);
   const Device device = device_of(c.device);
   const DType wide = c.device.dtype == "f64" ? DType::f64 : DType::f32;  // of latents and results: never bf16
   const Objective& objective = objective_named(c.objective);

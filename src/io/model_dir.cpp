@@ -43,34 +43,6 @@ std::vector<std::string> candidates(const std::string& variant) {
            got.empty() ? "" : "a variant is chosen by its name; .bin and .ckpt must be converted to safetensors");
 }
 
-// Opens the files an index lists; each tensor must be where it says.
-Weights open_shards(const std::string& path) {
-  const File file(path);
-  const Place place{.path = path};
-  const ShardIndex index = parse_shard_index(file.text(most_index_bytes), place);
-  const std::string folder = fs::path(path).parent_path().string();
-  std::map<std::string, std::uint32_t> number;  // of each file
-  std::vector<Safetensors> files;
-  for (const auto& [name, shard] : index.weight_map) {
-    const auto [it, added] = number.try_emplace(shard, std::uint32_t(files.size()));
-    if (added) files.emplace_back((folder.empty() ? "" : folder + "/") + shard);
-    if (!files[it->second].find(name))
-      bad_file({.path = files[it->second].path(), .field = name}, "missing, though the index says it is here", {}, {}, "see " + printable(path));
-  }
-  std::uint64_t bytes = 0;
-  for (const auto& [shard, i] : number)
-    for (const StoredTensor& t : files[i].tensors()) {
-      bytes += t.end - t.begin;
-      const auto listed = index.weight_map.find(t.name);
-      if (listed == index.weight_map.end() || listed->second != shard)
-        bad_file({.path = files[i].path(), .field = t.name}, "here, though the index " +
-                 (listed == index.weight_map.end() ? std::string("does not list it") : "places it in " + listed->second), {}, {}, "see " + printable(path));
-    }
-  if (index.total_size && *index.total_size != bytes)
-    bad_file(place.in("metadata").in("total_size"), "not the size of the tensors", std::to_string(bytes), std::to_string(*index.total_size));
-  return Weights(std::move(files));
-}
-
 // Greedy, in the order given: a file takes tensors until the next would exceed the limit.
 std::vector<std::vector<NamedTensor>> split(const std::vector<NamedTensor>& tensors, std::uint64_t limit) {
   std::vector<std::vector<NamedTensor>> parts(1);
@@ -148,6 +120,33 @@ Tensor Weights::load(std::string_view name, DType as, const Device& device) cons
   });
   if (device == y.device()) return y;
   return visit(as, [&]<class T>(std::type_identity<T>) { return Tensor::from<T>(y.to_vector<T>(), y.shape(), device); });
+}
+
+Weights open_shards(const std::string& path) {
+  const File file(path);
+  const Place place{.path = path};
+  const ShardIndex index = parse_shard_index(file.text(most_index_bytes), place);
+  const std::string folder = fs::path(path).parent_path().string();
+  std::map<std::string, std::uint32_t> number;  // of each file
+  std::vector<Safetensors> files;
+  for (const auto& [name, shard] : index.weight_map) {
+    const auto [it, added] = number.try_emplace(shard, std::uint32_t(files.size()));
+    if (added) files.emplace_back((folder.empty() ? "" : folder + "/") + shard);
+    if (!files[it->second].find(name))
+      bad_file({.path = files[it->second].path(), .field = name}, "missing, though the index says it is here", {}, {}, "see " + printable(path));
+  }
+  std::uint64_t bytes = 0;
+  for (const auto& [shard, i] : number)
+    for (const StoredTensor& t : files[i].tensors()) {
+      bytes += t.end - t.begin;
+      const auto listed = index.weight_map.find(t.name);
+      if (listed == index.weight_map.end() || listed->second != shard)
+        bad_file({.path = files[i].path(), .field = t.name}, "here, though the index " +
+                 (listed == index.weight_map.end() ? std::string("does not list it") : "places it in " + listed->second), {}, {}, "see " + printable(path));
+    }
+  if (index.total_size && *index.total_size != bytes)
+    bad_file(place.in("metadata").in("total_size"), "not the size of the tensors", std::to_string(bytes), std::to_string(*index.total_size));
+  return Weights(std::move(files));
 }
 
 Weights open_weights(const std::string& path, const WeightsOptions& options) {

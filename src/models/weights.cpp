@@ -65,17 +65,18 @@ class Listing {
   int count_ = 0;
 };
 
-}  // namespace
+using Matches = std::vector<std::pair<const Param*, std::string>>;  // each parameter and its name in the file
 
-Params fit_weights(const Params& wanted, const io::Weights& weights, const std::string& path, const LoadOptions& options) {
+Matches match(const Params& wanted, const io::Weights& weights, const std::string& path) {
   Listing missing("missing"), other_shape("of another shape"), extra("that no parameter takes");
-  std::vector<std::pair<const Param*, std::string>> found;
+  Matches found;
+  std::vector<std::string> absent;
   std::unordered_set<std::string> taken;
   for (const Param& p : wanted) {
     const std::vector<std::string> names = names_in_files(p.name());
     const auto name = std::find_if(names.begin(), names.end(), [&](const std::string& n) { return weights.has(n); });
     if (name == names.end()) {
-      missing.add([&] { return "'" + p.name() + "'"; });
+      absent.push_back(p.name());
       continue;
     }
     taken.insert(*name);
@@ -84,18 +85,29 @@ Params fit_weights(const Params& wanted, const io::Weights& weights, const std::
     if (!same_shape(stored.shape, shape_in_file(p.shape())))
       other_shape.add([&] { return "'" + *name + "' is " + text_of(stored.shape) + ", the config asks for " + text_of(shape_in_file(p.shape())); });
   }
-  for (const std::string& name : weights.names())
-    if (!taken.count(name) && !name.ends_with("position_ids"))
-      extra.add([&] { return "'" + io::printable(name) + "' (" + wanted.nearest(name.substr(0, 128)) + ")"; });
+  Params spare = Params::shapes_only();  // of the extra names some that a missing one may be: a file may hold any number of any length
+  for (const std::string& name : weights.names()) {
+    if (taken.count(name) || name.ends_with("position_ids")) continue;
+    extra.add([&] { return "'" + io::printable(name) + "' (" + wanted.nearest(name.substr(0, 128)) + ")"; });
+    if (spare.size() < 1000 && name.size() <= 128 && io::printable(name) == name) spare.get(name, {}, {});
+  }
+  for (const std::string& name : absent) missing.add([&] { return "'" + name + "'" + (spare.size() ? " (" + spare.nearest(name) + ")" : ""); });
 
   std::string problems;
   for (const Listing* list : {&missing, &other_shape, &extra})
     if (!list->empty()) problems += (problems.empty() ? "" : "; ") + list->str();
   if (!problems.empty())
     fail({.op = io::printable(path, 4096), .what = "the weights do not fit the config: " + problems, .hint = "config.json and the weights belong to different models, or a file is not whole", .kind = ErrorKind::file}, Site{});
+  return found;
+}
 
+}  // namespace
+
+void check_weights(const Params& wanted, const io::Weights& weights, const std::string& path) { match(wanted, weights, path); }
+
+Params fit_weights(const Params& wanted, const io::Weights& weights, const std::string& path, const LoadOptions& options) {
   Params params(options.device);
-  for (const auto& [p, name] : found) {
+  for (const auto& [p, name] : match(wanted, weights, path)) {
     Tensor value = weights.load(name, options.dtype, options.device);
     value = p->shape().rank() == 4 ? contiguous(permute(std::move(value), {0, 2, 3, 1})) : reshape(std::move(value), p->shape());
     params.adopt(p->name(), std::move(value));

@@ -1,5 +1,7 @@
 // Objectives against the numbers and the facts of the method's specification, §2.1, and G3: nothing flows through s and
 // the reference, softplus at its extremes, ties.
+#include <algorithm>
+#include <array>
 #include <limits>
 #include <numeric>
 

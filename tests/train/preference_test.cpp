@@ -1,4 +1,6 @@
 // The errors of pairs against the same in double by hand; gradients in any split of the batch; the step and its refusals.
+#include <algorithm>
+#include <array>
 #include <numeric>
 
 #include "sspo/nn/layers.hpp"

@@ -1,6 +1,6 @@
 // The replay pool: draws, immutability, damage, pruning.
 #include <fstream>
-#include <numeric>
+#include <array>
 
 #include "io/folder.hpp"
 #include "sspo/train/replay.hpp"

@@ -42,8 +42,9 @@ struct WeightsOptions {
 //   diffusion_pytorch_model.safetensors.index.json, diffusion_pytorch_model.safetensors, model.safetensors,
 //   model.safetensors.index.json; with a variant, *.safetensors.index.fp16.json (or the older *.safetensors.fp16.index.json)
 //   and *.fp16.safetensors.
-// Each tensor must lie exactly where the index says, and no other may be there.
 Weights open_weights(const std::string& path, const WeightsOptions& options = {});
+// The files an index lists, whatever its name. Each tensor must lie exactly where the index says, and no other may be there.
+Weights open_shards(const std::string& index_path);
 
 // PART.safetensors.index.json, at most 64 MiB.
 struct ShardIndex {

@@ -19,6 +19,9 @@ struct LoadOptions {
 // no parameter takes and what has another shape, with the nearest names.
 Params fit_weights(const Params& wanted, const io::Weights& weights, const std::string& path, const LoadOptions& options = {});
 
+// The same check alone: no number is read.
+void check_weights(const Params& wanted, const io::Weights& weights, const std::string& path);
+
 template <class Model>
 Params load_params(const typename Model::Config& config, const std::string& path, const io::WeightsOptions& from = {}, const LoadOptions& options = {}) {
   Params wanted = Params::shapes_only();

@@ -3,10 +3,7 @@
 //   Params params(cpu, Rng{42});                       // a generator: asked-for parameters are created
 //   Linear to_q(params / "mid" / "to_q", 320, 320);    // "mid.to_q.weight", "mid.to_q.bias"
 #pragma once
-#include <cmath>
-#include <functional>
 #include <optional>
-#include <unordered_map>
 
 #include "sspo/base/rng.hpp"
 #include "sspo/grad/backward.hpp"
@@ -56,10 +53,10 @@ class Params {
   Param add(const std::string& name, const Tensor& value, Site at = Site::current());  // throws if the name is taken
   Param adopt(const std::string& name, Tensor value, Site at = Site::current());       // the same without a copy if nobody else holds it
   // What a layer asks for. Throws Error: missing (with the nearest names), or of another shape.
-  using Init = std::function<Tensor(const Rng&, const Shape&, const Device&)>;
+  using Init = Function<Tensor(const Rng&, const Shape&, const Device&)>;
   Param get(const std::string& name, const Shape& shape, const Init& init, Site at = Site::current());
   Param operator[](const std::string& name) const;
-  bool contains(const std::string& name) const { return index_.count(name) != 0; }
+  bool contains(const std::string& name) const { return find(name) != nullptr; }
   Scope operator/(const std::string& name);
   operator Scope();  // NOLINT: the root
 
@@ -79,12 +76,14 @@ class Params {
   std::string nearest(const std::string& name) const;      // "the nearest names are 'a', 'b', 'c'"
 
  private:
+  std::size_t place(const std::string& name) const;  // in by_name_: where the name is, or would be
+  const Param* find(const std::string& name) const;
   Param insert(const std::string& name, Tensor own, Site at);
   Device device_;
   std::optional<Rng> fresh_;
   bool shapes_only_ = false;
   std::vector<Param> all_;
-  std::unordered_map<std::string, std::size_t> index_;
+  std::vector<std::size_t> by_name_;  // positions in all_, in the order of the names
 };
 
 // A path into Params: `/` extends it, param() asks for a leaf.
@@ -107,7 +106,7 @@ namespace init {
 Params::Init constant(double value);
 Params::Init uniform(double bound);  // U(-bound, bound)
 // U(-1/√fan_in, 1/√fan_in): PyTorch's default for the weights and biases of linear and conv layers.
-inline Params::Init fan_in(Index n) { return uniform(1.0 / std::sqrt(double(n > 1 ? n : 1))); }
+Params::Init fan_in(Index n);
 Params::Init normal(double std);
 }  // namespace init
 

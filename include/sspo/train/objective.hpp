@@ -10,10 +10,10 @@
 //   kappa of an implementation that sums             ours = D times theirs: its d_w and d_r are D times ours
 // Errors should come in f64 (preference.hpp's do): kappa multiplies differences of nearly equal numbers.
 #pragma once
-#include <functional>
 #include <span>
 #include <string_view>
 
+#include "sspo/base/function.hpp"
 #include "sspo/ops/create.hpp"
 #include "sspo/ops/elementwise.hpp"
 #include "sspo/ops/reduce.hpp"
@@ -36,7 +36,7 @@ struct PairTerms {
 };
 
 // s from the gain a_rw - a_tw [B], which is positive where the policy already denoises the winner better.
-using Gate = std::function<Tensor(const Tensor& gain)>;
+using Gate = Function<Tensor(const Tensor& gain)>;
 namespace gates {
 enum class Tie { zero, plus };                                           // s where the gain is exactly 0
 inline Tensor sign(const Tensor& gain) { return sspo::sign(gain); }      // the method's; a tie drops the second image

@@ -1,0 +1,101 @@
+#include "cli/inspect.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "cli/files.hpp"
+#include "cli/inspection.hpp"
+
+namespace sspo::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t most_json = 64u << 20;
+
+enum class Content { png_or_jpeg, safetensors, json, unknown };
+
+Content content_of(std::string_view first) {
+  if (first.starts_with("\x89PNG\r\n\x1a\n") || first.starts_with("\xff\xd8\xff")) return Content::png_or_jpeg;
+  if (first.size() > 8 && first[7] == '\0' && first[8] == '{') return Content::safetensors;  // a length, then JSON; text has no NUL
+  if (first.starts_with("\xEF\xBB\xBF")) first.remove_prefix(3);
+  const std::size_t at = first.find_first_not_of(" \t\r\n");
+  return at != first.npos && first[at] == '{' ? Content::json : Content::unknown;
+}
+
+std::string folder_of(const std::string& path) {
+  const std::string parent = fs::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
+}
+
+[[noreturn]] void unknown(const std::string& path, const std::string& first) {
+  const bool zip = first.starts_with("PK\x03\x04") || first.starts_with("\x80\x02");
+  io::bad_file({.path = path}, "unknown content",
+               "safetensors, a shard index, a PNG or JPEG picture, a scheduler's or component's config, or the folder of a pipeline, component, scheduler or tokenizer",
+               first.empty() ? "an empty file" : "\"" + first + "\"", zip ? "PyTorch's .bin and .ckpt must be converted to safetensors" : "");
+}
+
+Inspection inspect_json(const InspectOptions& o, const std::string& first) {
+  const io::Json root = io::read_json(o.path, most_json);
+  if (root.contains("weight_map")) return inspect_shard_index(o.path);
+  const std::string name = class_of(root);
+  if (name.ends_with("Pipeline")) return inspect_pipeline(folder_of(o.path), o.variant);
+  if (name.ends_with("Scheduler")) return inspect_scheduler(o.path);
+  if (!name.empty()) return inspect_component(folder_of(o.path), o.variant);
+  unknown(o.path, first);
+}
+
+Inspection inspect_file(const InspectOptions& o) {
+  const io::File file(o.path);
+  std::string first(std::size_t(std::min<std::uint64_t>(file.size(), 16)), '\0');
+  file.read(0, first.data(), first.size());
+  switch (content_of(first)) {
+    case Content::png_or_jpeg: return inspect_picture(o.path);
+    case Content::safetensors: return inspect_safetensors(o.path);
+    case Content::json: return inspect_json(o, first);
+    case Content::unknown: break;
+  }
+  if (o.path.ends_with(".safetensors")) return inspect_safetensors(o.path);  // says what is wrong with it
+  unknown(o.path, first);
+}
+
+Inspection inspect_folder(const InspectOptions& o) {
+  const auto has = [&](const char* name) { return exists(o.path + "/" + name); };
+  if (has("model_index.json")) return inspect_pipeline(o.path, o.variant);
+  if (has("scheduler_config.json")) return inspect_scheduler(o.path + "/scheduler_config.json");
+  if (has("vocab.json") || has("tokenizer.json")) return inspect_tokenizer(o.path);
+  if (has("config.json") || !component_weights(o.path, o.variant).variants.empty()) return inspect_component(o.path, o.variant);
+  std::string got;
+  const std::vector<std::string> files = files_in(o.path);
+  for (std::size_t i = 0; i < files.size() && i < 4; ++i) got += (i ? ", " : "") + files[i];
+  io::bad_file({.path = o.path}, "unknown content of a folder",
+               "model_index.json, config.json, safetensors, scheduler_config.json, vocab.json or tokenizer.json",
+               files.empty() ? "no file" : files.size() > 4 ? got + ", ..." : got);
+}
+
+void write_ppm(const InspectOptions& o) {
+  const io::Image image = io::read_image(o.path);
+  const std::string header = fmt::format("P6\n{} {}\n255\n", image.width, image.height);
+  const std::string_view pieces[] = {header, {reinterpret_cast<const char*>(image.rgb.data()), image.rgb.size()}};
+  io::write_file(o.ppm, pieces);
+}
+
+}  // namespace
+
+void inspect(const InspectOptions& o) {
+  if (!o.ppm.empty()) check_output(o.ppm, o.force);
+  std::error_code ignored;
+  const Inspection found = fs::is_directory(o.path, ignored) ? inspect_folder(o) : inspect_file(o);
+  const std::string kind = found.json.at("kind").get<std::string>();
+  const auto only_for = [&](const char* option, bool given, const std::string& what, bool fits) {
+    if (given && !fits) fail({.op = io::printable(o.path, 4096), .what = fmt::format("{} is for {}", option, what), .got = "a " + kind, .kind = ErrorKind::file}, Site{});
+  };
+  only_for("--ppm", !o.ppm.empty(), "pictures", kind == "picture");
+  only_for("--variant", !o.variant.empty(), "pipelines and components", kind == "pipeline" || kind == "component");
+  if (!o.ppm.empty()) write_ppm(o);
+  if (o.json) fmt::print("{}\n", found.json.dump(2));
+  else fmt::print("{}", found.text);
+}
+
+}  // namespace sspo::cli

@@ -1,0 +1,232 @@
+#include "cli/verbs.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <memory>
+
+#include "cli/demo.hpp"
+#include "cli/forward.hpp"
+#include "cli/inspect.hpp"
+#include "cli/inspect_schedule.hpp"
+#include "cli/ops.hpp"
+#include "cli/sample.hpp"
+#include "cli/step.hpp"
+#include "cli/tokenize.hpp"
+#include "cli/train_tokenizer.hpp"
+
+namespace sspo::cli {
+namespace {
+
+const std::vector<std::string> instruction_sets = {"baseline", "avx2", "avx512", "avx512_bf16"};
+const std::vector<std::string> generators = {"philox", "torch-cpu", "torch-cuda"};
+const std::vector<std::string> samplers = {"ddpm", "ddim", "pndm", "euler", "euler_ancestral", "dpmpp_2m"};
+
+// A verb whose options live as long as its parser. `run` is called once everything was understood.
+template <class Options>
+std::pair<CLI::App*, Options*> verb_of(CLI::App& parent, const char* name, const char* what, void (*run)(const Options&), const char* examples) {
+  CLI::App* verb = parent.add_subcommand(name, what);
+  const auto options = std::make_shared<Options>();
+  verb->callback([options, run] { run(*options); });
+  verb->footer(std::string("Examples:\n") + examples);
+  return {verb, options.get()};
+}
+
+// CLI11 would take -1 for 2^64 - 1.
+const CLI::Validator is_seed([](const std::string& text) { return text.find_first_not_of("0123456789") == text.npos ? "" : "not a whole number from 0 up: " + text; }, "");
+
+void add_threads_and_isa(CLI::App* verb, int& threads, std::string& isa) {
+  verb->add_option("--threads", threads, "0: all cores; results do not depend on it")->check(CLI::Range(0, 1024));
+  verb->add_option("--isa", isa, "instruction set; default: the best of this machine")->check(CLI::IsMember(instruction_sets));
+}
+
+void add_device_options(CLI::App* verb, DeviceOptions& o) {
+  verb->add_option("--device", o.device, "where to compute")->check(CLI::IsMember({"cpu"}));
+  verb->add_option("--dtype", o.dtype, "arithmetic")->check(CLI::IsMember({"f32", "bf16", "f64"}));
+  add_threads_and_isa(verb, o.threads, o.isa);
+}
+
+void add_demo(CLI::App& app) {
+  const auto [verb, o] = verb_of<DemoOptions>(app, "demo", "train a small diffusion model on generated shapes; write pictures and a report", demo,
+                                              "  sspo demo --out out/demo\n"
+                                              "  sspo demo --out out/quick --steps 100 --channels 16 --json");
+  verb->add_option("--out", o->out, "folder for the results")->required()->capture_default_str();
+  verb->add_option("--steps", o->steps, "training steps")->check(CLI::Range(1, 1'000'000));
+  verb->add_option("--batch", o->batch, "pictures a step")->check(CLI::Range(1, 4096));
+  verb->add_option("--channels", o->channels, "width of the model, a multiple of 8")->check(CLI::Range(8, 1024));
+  verb->add_option("--columns", o->columns, "pictures a class in the sample sheets")->check(CLI::Range(1, 64));
+  verb->add_option("--seed", o->seed, "the results are a function of it")->check(is_seed);
+  add_threads_and_isa(verb, o->threads, o->isa);
+  verb->add_flag("--force", o->force, "write into a folder that has content");
+  verb->add_flag("--json", o->json, "summary as JSON");
+}
+
+void add_sample(CLI::App& app) {
+  const auto [verb, o] = verb_of<SampleOptions>(
+      app, "sample", "draw images from a prompt", sample,
+      "  sspo sample --model stable-diffusion-v1-5 --prompt 'a lighthouse in fog' --scheduler dpmpp_2m --steps 20 --seed 1 --out fog.png\n"
+      "  sspo sample --model stable-diffusion-v1-5 --prompts captions.txt --batch 4 --out sheet.png --json\n"
+      "  sspo sample --model stable-diffusion-v1-5 --latents start.safetensors --out-latents end.safetensors");
+  verb->add_option("--model", o->model, "pipeline folder, diffusers layout")->required();
+  verb->add_option("--variant", o->variant, "weights of this variant: fp16, bf16");
+  CLI::Option* prompt = verb->add_option("--prompt", o->prompt, "what to draw");
+  CLI::Option* prompts = verb->add_option("--prompts", o->prompts_file, "file with a prompt a line; .jsonl: objects with the key text or caption")->excludes(prompt);
+  verb->add_option("--negative-prompt", o->negative_prompt, "what to stay away from");
+  verb->add_option("--scheduler", o->scheduler, "sampler; default: the model's own")->check(CLI::IsMember(samplers));
+  verb->add_option("--steps", o->steps, "sampling steps")->check(CLI::Range(1, 100'000));
+  verb->add_option("--guidance", o->guidance, "1: the prompt alone; more: away from the negative prompt")->check(CLI::Range(0.0, 1000.0));
+  verb->add_option("--eta", o->eta, "ddim: share of fresh noise")->check(CLI::Range(0.0, 1.0));
+  verb->add_option("--seed", o->seed, "the images are a function of it")->check(is_seed);
+  verb->add_option("--rng", o->rng, "whose normals the seed stands for")->check(CLI::IsMember(generators));
+  verb->add_option("--images", o->images, "images a prompt")->check(CLI::Range(1, 1024));
+  verb->add_option("--batch", o->batch, "images at a time: memory and speed depend on it, the images do not")->check(CLI::Range(1, 1024));
+  verb->add_option("--height", o->height, "pixels; 0: as the model was trained")->check(CLI::Range(0, 16384));
+  verb->add_option("--width", o->width, "pixels; 0: as the model was trained")->check(CLI::Range(0, 16384));
+  verb->add_option("--out", o->out, "PNG to write; with several images a grid, and each beside it");
+  CLI::Option* latents = verb->add_option("--latents", o->latents, "safetensors with latents, encoder_hidden_states, negative_encoder_hidden_states, step_noise: in place of prompt and seed")
+                             ->excludes(prompt)
+                             ->excludes(prompts);
+  verb->add_option("--out-latents", o->out_latents, "safetensors to write: latents, trajectory");
+  verb->add_flag("--force", o->force, "replace existing files");
+  verb->add_flag("--json", o->json, "summary as JSON");
+  add_device_options(verb, o->device);
+  const CLI::Option *out = verb->get_option("--out"), *out_latents = verb->get_option("--out-latents");
+  verb->parse_complete_callback([=] {
+    if (!*prompt && !*prompts && !*latents) throw CLI::RequiredError("--prompt, --prompts or --latents");
+    if (!*out && !*out_latents) throw CLI::RequiredError("--out PICTURE.png or --out-latents FILE.safetensors");
+  });
+}
+
+void add_forward(CLI::App& app) {
+  const auto [verb, o] = verb_of<ForwardOptions>(app, "forward", "run one component on tensors from a file, to compare with other implementations", forward,
+                                                 "  sspo forward unet --model stable-diffusion-v1-5 --in x.safetensors --out y.safetensors --grad\n"
+                                                 "  sspo forward vae-decode --model stable-diffusion-v1-5/vae --in z.safetensors --out image.safetensors");
+  verb->add_option("part", o->part, "component")->required()->check(CLI::IsMember({"text", "unet", "vae-encode", "vae-decode"}));
+  verb->add_option("--model", o->model, "pipeline folder, or the component's own")->required();
+  verb->add_option("--variant", o->variant, "weights of this variant: fp16, bf16");
+  verb->add_option("--in", o->in, "safetensors with the inputs")->required();
+  verb->add_option("--out", o->out, "safetensors to write")->required();
+  verb->add_flag("--grad", o->grad, "also gradients, from the tensor grad_output");
+  verb->add_flag("--force", o->force, "replace an existing file");
+  add_device_options(verb, o->device);
+}
+
+void add_step(CLI::App& app) {
+  const auto [verb, o] = verb_of<StepCommand>(app, "step", "one step of preference training on tensors from a file, to compare with other implementations", step,
+                                              "  sspo step --policy theta --reference pool/3 --in batch.safetensors --out step.safetensors\n"
+                                              "  sspo step --policy theta --reference theta --in batch.safetensors --out step.safetensors --objective dpo --beta 5000 --lr 1e-5");
+  verb->add_option("--policy", o->policy, "what is trained: pipeline folder, or its unet")->required();
+  const CLI::Option* reference = verb->add_option("--reference", o->reference, "what it is compared with, frozen; sft does without");
+  verb->add_option("--variant", o->variant, "weights of this variant: fp16, bf16");
+  verb->add_option("--in", o->in, "safetensors with latents_w, latents_r, noise_w, noise_r (absent: noise_w), timesteps, encoder_hidden_states")->required();
+  verb->add_option("--out", o->out, "safetensors to write: errors, s, z, losses, gradients, parameters after the step")->required();
+  verb->add_option("--objective", o->objective, "loss")->check(CLI::IsMember(objective_choices()));
+  verb->add_option("--gate", o->gate, "s of sspo")->check(CLI::IsMember(gate_choices()));
+  verb->add_option("--tie", o->tie, "s where policy and reference do equally well: zero, or plus one")->check(CLI::IsMember({"zero", "plus"}));
+  verb->add_option("--seed", o->seed, "of the gate random")->check(is_seed);
+  CLI::Option* beta = verb->add_option("--beta", o->beta, "preference strength, Diffusion-DPO's: kappa = beta / 2")->check(CLI::PositiveNumber);
+  verb->add_option("--kappa", o->kappa, "scale of the differences of mean errors; default: beta / 2")->check(CLI::NonNegativeNumber)->excludes(beta);
+  verb->add_option("--eta", o->eta, "weight of the winner's error in dpo+sft")->check(CLI::NonNegativeNumber);
+  verb->add_option("--schedule", o->schedule, "scheduler folder or scheduler_config.json; default: the policy's own");
+  verb->add_option("--optimizer", o->optimizer, "optimizer")->check(CLI::IsMember({"adamw"}));
+  verb->add_option("--lr", o->adamw.lr, "learning rate")->check(CLI::NonNegativeNumber);
+  verb->add_option("--weight-decay", o->adamw.weight_decay, "decoupled")->check(CLI::NonNegativeNumber);
+  verb->add_option("--betas", o->betas, "of the moments: 0.9,0.999")->expected(2)->delimiter(',')->check(CLI::Range(0.0, 1.0));
+  verb->add_option("--eps", o->adamw.eps, "added to the root of the second moment")->check(CLI::NonNegativeNumber);
+  verb->add_option("--clip-norm", o->clip_norm, "bound of the gradient's norm; 0: none")->check(CLI::NonNegativeNumber);
+  verb->add_option("--micro-batch", o->micro_batch, "pairs at once; 0: all. The gradient is that of the whole batch")->check(CLI::Range(0, 1'000'000));
+  verb->add_flag("--force", o->force, "replace an existing file");
+  add_device_options(verb, o->device);
+  const StepCommand* command = o;  // clang 14 captures no structured binding
+  verb->parse_complete_callback([=] {
+    if (!*reference && needs_reference(command->objective)) throw CLI::RequiredError("--reference");
+  });
+}
+
+void add_tokenize(CLI::App& app) {
+  const auto [verb, o] = verb_of<TokenizeOptions>(app, "tokenize", "token ids of a text, or of each line of a JSONL file", tokenize,
+                                                  "  sspo tokenize --tokenizer stable-diffusion-v1-5/tokenizer 'a lighthouse in fog'\n"
+                                                  "  sspo tokenize --tokenizer stable-diffusion-v1-5/tokenizer --jsonl captions.jsonl --json");
+  verb->add_option("--tokenizer", o->tokenizer, "folder with vocab.json and merges.txt, or tokenizer.json")->required();
+  verb->add_option("--flavour", o->flavour, "text clean-up")->check(CLI::IsMember({"hf", "openai"}));
+  CLI::Option_group* source = verb->add_option_group("source");
+  source->require_option(1);
+  source->add_option("text", o->text, "the text");
+  source->add_option("--jsonl", o->jsonl, "file with an object a line, key \"text\"");
+  verb->add_flag("--json", o->json, "objects with ids and tokens");
+}
+
+void add_tokenizer(CLI::App& app) {
+  const auto [verb, o] = verb_of<TrainTokenizerOptions>(app, "tokenizer", "learn a vocabulary for CLIP's tokenizer from texts", train_tokenizer,
+                                                        "  sspo tokenizer --from captions.txt --size 4096 --out model/tokenizer\n"
+                                                        "  sspo tokenizer --from metadata.jsonl --size 8192 --out model/tokenizer --json");
+  verb->add_option("--from", o->from, "file with a text a line; .jsonl: objects with the key text or caption")->required();
+  verb->add_option("--size", o->size, "tokens in all, start and end included; fewer where the texts give no more")->check(CLI::Range(514, 1 << 20));
+  verb->add_option("--fewest", o->fewest, "a pair seen less often is not merged")->check(CLI::Range(1, 1 << 30));
+  verb->add_option("--max-length", o->max_length, "ids a text that the model takes")->check(CLI::Range(2, 1 << 20));
+  verb->add_option("--out", o->out, "folder to write: vocab.json, merges.txt and two more")->required();
+  verb->add_flag("--force", o->force, "write into a folder that has content");
+  verb->add_flag("--json", o->json, "summary as JSON");
+}
+
+void add_inspect_schedule(CLI::App& inspect_verb) {
+  const auto [verb, o] = verb_of<InspectScheduleOptions>(inspect_verb, "schedule", "timesteps and noise levels of a scheduler", inspect_schedule,
+                                                         "  sspo inspect schedule dpmpp_2m --model stable-diffusion-v1-5 --steps 20\n"
+                                                         "  sspo inspect schedule --model scheduler_config.json --steps 50 --json");
+  verb->add_option("scheduler", o->scheduler, "ddpm, ddim, pndm, euler, euler_ancestral or dpmpp_2m; default: the model's own")->check(CLI::IsMember(samplers));
+  verb->add_option("--model", o->model, "pipeline folder, scheduler folder or scheduler_config.json")->required();
+  verb->add_option("--steps", o->steps, "sampling steps")->check(CLI::Range(1, 100'000));
+  verb->add_flag("--json", o->json, "as JSON");
+}
+
+void add_inspect_randn(CLI::App& inspect_verb) {
+  const auto [verb, o] = verb_of<InspectRandnOptions>(inspect_verb, "randn", "normal numbers of a seed, as the tensor `noise` of a safetensors file", inspect_randn,
+                                                      "  sspo inspect randn --rng torch-cpu --seed 1 --shape 1,4,64,64 --out noise.safetensors");
+  verb->add_option("--rng", o->rng, "generator")->check(CLI::IsMember(generators));
+  verb->add_option("--seed", o->seed, "the numbers are a function of it")->check(is_seed);
+  verb->add_option("--shape", o->shape, "1,4,64,64")->required();
+  verb->add_option("--out", o->out, "file to write")->required();
+  verb->add_flag("--force", o->force, "replace an existing file");
+}
+
+void add_inspect(CLI::App& app) {
+  CLI::App* verb = app.add_subcommand("inspect", "what is in a file or a folder; a sampler's schedule; the normals of a seed");
+  const auto o = std::make_shared<InspectOptions>();
+  const CLI::Option* path = verb->add_option("path", o->path, "safetensors, shard index, picture, or the folder of a pipeline, component, scheduler or tokenizer");
+  verb->add_option("--variant", o->variant, "models: weights of this variant, fp16 for instance");
+  verb->add_option("--ppm", o->ppm, "pictures: write the decoded pixels to this file, as 8-bit RGB (P6)");
+  verb->add_flag("--force", o->force, "replace an existing file");
+  verb->add_flag("--json", o->json, "as JSON");
+  verb->require_subcommand(0, 1);
+  verb->callback([=] {
+    const bool other = !verb->get_subcommands().empty();
+    if (*path && other) throw CLI::ExtrasError("inspect", {o->path});
+    if (!*path && !other) throw CLI::RequiredError("path, schedule or randn");
+    if (*path) inspect(*o);
+  });
+  verb->footer(
+      "A folder of the name schedule or randn is ./schedule or ./randn.\n\n"
+      "Examples:\n"
+      "  sspo inspect stable-diffusion-v1-5\n"
+      "  sspo inspect stable-diffusion-v1-5/unet --variant fp16 --json\n"
+      "  sspo inspect fog.png --ppm fog.ppm");
+  add_inspect_schedule(*verb);
+  add_inspect_randn(*verb);
+}
+
+void add_ops(CLI::App& app) {
+  const auto [verb, json] = verb_of<bool>(app, "ops", "list all ops: name, samples, formula, gradient", +[](const bool& as_json) { list_ops(as_json); },
+                                          "  sspo ops\n"
+                                          "  sspo ops --json");
+  verb->add_flag("--json", *json, "as JSON");
+}
+
+}  // namespace
+
+void add_verbs(CLI::App& app) {
+  app.require_subcommand(1);
+  app.option_defaults()->always_capture_default();
+  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_tokenize, add_tokenizer, add_inspect, add_ops}) add(app);
+  app.footer("sspo VERB --help tells a verb's options and shows examples.\n\nExamples:\n  sspo demo --out out/demo\n  sspo inspect stable-diffusion-v1-5");
+}
+
+}  // namespace sspo::cli
