@@ -43,6 +43,12 @@ std::string names_of(const std::vector<std::string>& variants) {
 
 }  // namespace
 
+io::Json variants_json(const ComponentWeights& w) {
+  io::Json list = io::Json::array();
+  for (const std::string& v : w.variants) list.push_back(io::printable(v));  // parts of file names: any bytes
+  return list;
+}
+
 ComponentWeights component_weights(const std::string& folder, const std::string& variant) {
   ComponentWeights found{{}, variant, {}};
   for (const std::string& name : files_in(folder))
@@ -81,7 +87,7 @@ Inspection inspect_component(const std::string& folder, const std::string& varia
   const io::Json files = weight_files_json(weights);
   Inspection r;
   r.json = {{"kind", "component"}, {"path", io::printable(folder, 4096)}, {"class", name.empty() ? io::Json() : io::Json(name)}, {"config", config},
-            {"variant", found.variant}, {"variants", found.variants}, {"fits_config", fits ? io::Json(true) : io::Json()}, {"totals", totals.json()},
+            {"variant", io::printable(found.variant)}, {"variants", variants_json(found)}, {"fits_config", fits ? io::Json(true) : io::Json()}, {"totals", totals.json()},
             {"files", files}, {"tensors", tensors_json(weights)}};
   r.text = fmt::format("{}: {}, {}\n", io::printable(folder, 4096), name.empty() ? "weights" : io::printable(name), totals.text());
   r.text += fmt::format("variant   {} (there are: {})\nconfig    {}\n", names_of({found.variant}), names_of(found.variants),

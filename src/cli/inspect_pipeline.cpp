@@ -25,7 +25,7 @@ std::string variants_text(const ComponentWeights& w) {
 
 void add_weights(Row& row, const std::string& class_name, const std::string& folder, const std::string& variant) {
   const ComponentWeights found = component_weights(folder, variant);
-  row.json["variants"] = found.variants;
+  row.json["variants"] = variants_json(found);
   if (!found.weights) {
     row.note = "no safetensors";
     return;
@@ -33,7 +33,7 @@ void add_weights(Row& row, const std::string& class_name, const std::string& fol
   const bool fits = check_against_config(class_name, folder, *found.weights);
   const Totals totals(*found.weights);
   row.parameters = totals.all.elements, row.bytes = totals.all.bytes;
-  row.json["variant"] = found.variant;
+  row.json["variant"] = io::printable(found.variant);
   row.json["fits_config"] = fits ? io::Json(true) : io::Json();
   row.json["totals"] = totals.json();
   row.note = totals.text() + variants_text(found);

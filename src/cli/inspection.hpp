@@ -50,6 +50,7 @@ struct ComponentWeights {
   std::optional<io::Weights> weights; // none: there are no safetensors
 };
 ComponentWeights component_weights(const std::string& folder, const std::string& variant);
+io::Json variants_json(const ComponentWeights& w);
 // Weights that are not what the config asks for: an Error. false: the class is none of ours, nothing was compared.
 bool check_against_config(const std::string& class_name, const std::string& folder, const io::Weights& weights);
 std::string class_of(const io::Json& config);  // _class_name of diffusers, architectures[0] of transformers, or ""

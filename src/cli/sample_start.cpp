@@ -19,6 +19,13 @@ std::vector<std::string> prompts_of(const SampleOptions& o) {
   return prompts;
 }
 
+// Each text alone: see each_alone in sample.cpp.
+Tensor states_of(const StableDiffusion& sd, const std::vector<std::string>& texts) {
+  Tensors states;
+  for (std::size_t i = 0; i < texts.size(); ++i) states.push_back(i && texts[i] == texts[i - 1] ? states.back() : sd.encode({texts[i]}));
+  return cat(states, 0);
+}
+
 Tensor rows(const Tensor& x, Index first, Index count) { return slice(x, 0, first, first + count); }
 
 // [S, B, C, h, w] -> some rows of one step, [count, h, w, C]
@@ -42,8 +49,8 @@ Pictures pictures_from_prompts(const SampleOptions& o, const StableDiffusion& sd
     Start s;
     s.latents = rows(normals->next(all, device), first, count);
     s.noise = [=](Index) { return rows(normals->next(all, device), first, count); };
-    s.text = sd.encode({prompts.begin() + first, prompts.begin() + first + count});
-    s.negative = sd.encode(std::vector<std::string>(std::size_t(count), o.negative_prompt));
+    s.text = states_of(sd, {prompts.begin() + first, prompts.begin() + first + count});
+    s.negative = states_of(sd, std::vector<std::string>(std::size_t(count), o.negative_prompt));
     return s;
   };
   return {Index(prompts.size()), prompts, std::numeric_limits<Index>::max(), start};

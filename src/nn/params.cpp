@@ -42,7 +42,8 @@ Tensor Param::value() const {
 
 Param::operator Tensor() const {
   const Tensor& v = state_->value;
-  return Tensor(v.storage(), v.layout(), v.dtype(), state_->trainable ? state_->leaf : nullptr);
+  const Tensor own(v.storage(), v.layout(), v.dtype(), state_->trainable ? state_->leaf : nullptr);
+  return state_->compute ? cast(own, *state_->compute) : own;  // the same dtype: no copy
 }
 
 void Param::assign(const Tensor& value, Site at) {
@@ -134,7 +135,11 @@ Index Params::numel() const {
 
 Params Params::snapshot() const {
   Params copy(device_);
-  for (const Param& p : all_) copy.add(p.name(), p.value()).set_trainable(p.trainable());
+  for (const Param& p : all_) {
+    const Param own = copy.add(p.name(), p.value());
+    own.state_->trainable = p.trainable();
+    own.state_->compute = p.state_->compute;
+  }
   return copy;
 }
 
@@ -146,6 +151,12 @@ Params& Params::frozen() {
 void Params::freeze(const std::string& prefix) {
   for (Param& p : all_)
     if (p.name().starts_with(prefix)) p.set_trainable(false);
+}
+
+Params& Params::compute_in(DType dtype, Site at) {
+  if (!is_floating(dtype)) fail({.op = "params", .what = "no arithmetic in this dtype", .expected = "a floating-point dtype", .got = std::string(name_of(dtype))}, at);
+  for (Param& p : all_) p.state_->compute = dtype;
+  return *this;
 }
 
 void Params::require_all_used(Site at) const {

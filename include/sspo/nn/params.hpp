@@ -20,7 +20,7 @@ class Param {
   bool trainable() const { return state_->trainable; }
   void set_trainable(bool yes) { state_->trainable = yes; }
   Tensor value() const;                     // without its node: numbers alone
-  operator Tensor() const;                  // NOLINT: tracked if trainable
+  operator Tensor() const;                  // NOLINT: tracked if trainable, in the compute dtype
   const Tensor* gradient(const Gradients& g) const { return g.find(state_->leaf.get()); }
   // New numbers, in place. A graph that saved the old ones refuses to be differentiated afterwards.
   void assign(const Tensor& value, Site at = Site::current());
@@ -32,6 +32,7 @@ class Param {
     std::string name;
     Tensor value;
     std::shared_ptr<const Node> leaf;
+    std::optional<DType> compute;
     bool trainable = true, used = false;
   };
   explicit Param(std::shared_ptr<State> state) : state_(std::move(state)) {}
@@ -68,6 +69,9 @@ class Params {
   Params snapshot() const;                         // a deep copy
   Params& frozen();                                // no gradient for any; returns itself
   void freeze(const std::string& prefix);          // every parameter whose name starts so
+  // Models get copies in this dtype from now on; the numbers, their gradients and what optimizers see stay as they are:
+  // f32 masters of a model that computes in bf16. Returns itself.
+  Params& compute_in(DType dtype, Site at = Site::current());
   void require_all_used(Site at = Site::current()) const;  // throws Error listing what no layer asked for
   std::string nearest(const std::string& name) const;      // "the nearest names are 'a', 'b', 'c'"
 
