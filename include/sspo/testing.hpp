@@ -26,15 +26,15 @@ struct CheckOptions {
 
 namespace detail {
 
-using Function = std::function<Tensor(const Tensors&)>;
+using TensorFunction = Function<Tensor(const Tensors&)>;
 
 // One sample of one op, with the op's type gone.
 struct Case {
   std::string label;
   Tensors inputs;
-  Function op;
-  Function reference;  // null: none
-  Function plain;      // elementwise: the formula as a scalar loop; null otherwise
+  TensorFunction op;
+  TensorFunction reference;  // null: none
+  TensorFunction plain;      // elementwise: the formula as a scalar loop; null otherwise
   bool differentiable;
   std::vector<bool> no_gradient = {};  // inputs the op refuses a gradient for (O::no_gradient(i))
   Index terms = 0;                // sums of this many products: the bound of promise G4, from O::terms(inputs)
@@ -64,6 +64,12 @@ Tensor spread(const Tensors& in, F&& f) {
   with.template operator()<4>();
   with.template operator()<5>();
   return y;
+}
+
+template <class O>
+std::vector<Sample<Attrs<O>>> samples_of() {
+  if constexpr (requires { O::samples(); }) return O::samples();
+  else return elementwise_samples<Attrs<O>>({std::begin(O::samples), std::end(O::samples)});
 }
 
 template <class O>
@@ -100,7 +106,7 @@ Case make_case(const Sample<Attrs<O>>& s) {
 template <Op O>
 CheckReport check_op(CheckOptions options = {}) {
   CheckReport report{std::string(O::info.name), 0, 0, {}};
-  for (const auto& sample : O::samples()) {
+  for (const auto& sample : detail::samples_of<O>()) {
     ++report.samples;
     detail::check_case(detail::make_case<O>(sample), report);
   }

@@ -2,6 +2,8 @@
 
 #include <string_view>
 
+#include "sspo/base/function.hpp"
+
 namespace sspo {
 namespace {
 
@@ -32,5 +34,9 @@ Error::Error(ErrorInfo info, Site at) : info_(std::move(info)), at_(at) {
 }
 
 void fail(ErrorInfo info, Site at) { throw Error(std::move(info), at); }
+
+void detail::called_empty_function() {
+  fail({.op = "call", .what = "an empty function was called", .expected = "a function", .got = "Function{}"}, Site{});
+}
 
 }  // namespace sspo

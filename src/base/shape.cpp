@@ -1,5 +1,7 @@
 #include "sspo/base/shape.hpp"
 
+#include <algorithm>
+
 namespace sspo {
 
 Shape::Shape(std::span<const Index> extents, Site at) {

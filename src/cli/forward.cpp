@@ -2,6 +2,7 @@
 
 #include "cli/device.hpp"
 #include "cli/files.hpp"
+#include "cli/inputs.hpp"
 #include "cli/layout.hpp"
 #include "sspo/grad/backward.hpp"
 #include "sspo/io/safetensors.hpp"
@@ -14,41 +15,6 @@ namespace {
 struct Result {
   std::vector<io::NamedTensor> outputs;  // the first one is what --grad differentiates
   Params params;
-};
-
-class Inputs {
- public:
-  Inputs(const std::string& path, const ForwardOptions& o, const Device& device) : file_(path), options_(o), device_(device) {}
-
-  Tensor floats(const std::string& name, int rank) {
-    Tensor x = read(name, rank);
-    if (!is_floating(x.dtype())) wrong(name, "a floating-point type", x);
-    x = cast(x, dtype_of(options_.device));
-    if (options_.grad) tracked_.push_back({name, x = track(x, name)});
-    return x;
-  }
-  Tensor integers(const std::string& name, int rank) {
-    const Tensor x = read(name, rank);
-    if (x.dtype() != DType::i64 && x.dtype() != DType::i32) wrong(name, "I32 or I64", x);
-    return x;
-  }
-  Tensor any(const std::string& name, int rank) { return read(name, rank); }
-  Tensor grad_output() const { return file_.load("grad_output", device_); }
-  const std::vector<io::NamedTensor>& tracked() const { return tracked_; }
-
- private:
-  Tensor read(const std::string& name, int rank) {
-    const Tensor x = file_.load(name, device_);
-    if (x.rank() != rank) wrong(name, std::to_string(rank) + " axes", x);
-    return x;
-  }
-  [[noreturn]] void wrong(const std::string& name, const std::string& expected, const Tensor& x) const {
-    io::bad_file({.path = file_.path(), .field = name}, "the input does not fit", expected, x.str());
-  }
-  io::Safetensors file_;
-  const ForwardOptions& options_;
-  Device device_;
-  std::vector<io::NamedTensor> tracked_;
 };
 
 template <class Model, class Config>
@@ -93,8 +59,8 @@ void forward(const ForwardOptions& o) {
   check_output(o.out, o.force);
   const Device device = device_of(o.device);
   const DType wide = o.device.dtype == "f64" ? DType::f64 : DType::f32;
-  Inputs in(o.in, o, device);
-  const Tensor seed = o.grad ? in.grad_output() : Tensor{};  // before any work: its absence is the cheapest thing to find
+  Inputs in(o.in, dtype_of(o.device), device, o.grad);
+  const Tensor seed = o.grad ? in.whole("grad_output") : Tensor{};  // before any work: its absence is the cheapest thing to find
   const Result result = o.part == "text" ? run_text(o, in, device) : o.part == "unet" ? run_unet(o, in, device) : run_vae(o, in, device);
 
   std::vector<io::NamedTensor> file;

@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <system_error>
 
-#include "cli/finite.hpp"
 #include "cli/signals.hpp"
 #include "cli/verbs.hpp"
 #include "sspo/base/config.hpp"
@@ -22,6 +21,7 @@ int exit_code(ErrorKind kind) {
     case ErrorKind::input:
     case ErrorKind::file: return bad_input;
     case ErrorKind::io: return io_error;
+    case ErrorKind::non_finite: return non_finite;
     default: return internal;
   }
 }
@@ -75,8 +75,6 @@ int main(int argc, char** argv) {
     return run(argc, argv);
   } catch (const Interrupted& e) {
     return complain(128 + e.signal, fmt::format("stopped by signal {}", e.signal));
-  } catch (const NotFinite& e) {
-    return complain(non_finite, e.what());
   } catch (const sspo::Error& e) {
     return complain(exit_code(e.info().kind), one_line(e.info()));
   } catch (const std::system_error& e) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sspo/sspo.hpp"
+#include "sspo/testing.hpp"
 
 namespace sspo::cli {
 namespace {
@@ -17,7 +18,7 @@ struct Row {
 std::vector<Row> all_ops() {
   std::vector<Row> rows;
   for_each_op([&]<Op O>() {
-    Row row{std::string(O::info.name), std::string(O::info.formula), {}, O::samples().size()};
+    Row row{std::string(O::info.name), std::string(O::info.formula), {}, testing::detail::samples_of<O>().size()};
     if constexpr (!Differentiable<O>) row.no_gradient = O::no_vjp;
     rows.push_back(std::move(row));
   });

@@ -1,5 +1,6 @@
 #include "cli/tiny_diffusion.hpp"
 
+#include <cmath>
 #include <numbers>
 
 namespace sspo::cli {

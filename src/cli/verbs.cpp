@@ -13,6 +13,7 @@
 #include "cli/inspect_schedule.hpp"
 #include "cli/ops.hpp"
 #include "cli/sample.hpp"
+#include "cli/step.hpp"
 #include "cli/tokenize.hpp"
 #include "cli/train_tokenizer.hpp"
 
@@ -127,6 +128,38 @@ void add_forward(CLI::App& app) {
   add_device_options(verb, o->device);
 }
 
+void add_step(CLI::App& app) {
+  const auto [verb, o] = verb_of<StepCommand>(app, "step", "one step of preference training on tensors from a file, to compare with other implementations", step,
+                                              "  sspo step --policy theta --reference pool/3 --in batch.safetensors --out step.safetensors\n"
+                                              "  sspo step --policy theta --reference theta --in batch.safetensors --out step.safetensors --objective dpo --beta 5000 --lr 1e-5");
+  verb->add_option("--policy", o->policy, "what is trained: pipeline folder, or its unet")->required();
+  const CLI::Option* reference = verb->add_option("--reference", o->reference, "what it is compared with, frozen; sft does without");
+  verb->add_option("--variant", o->variant, "weights of this variant: fp16, bf16");
+  verb->add_option("--in", o->in, "safetensors with latents_w, latents_r, noise_w, noise_r (absent: noise_w), timesteps, encoder_hidden_states")->required();
+  verb->add_option("--out", o->out, "safetensors to write: errors, s, z, losses, gradients, parameters after the step")->required();
+  verb->add_option("--objective", o->objective, "loss")->check(CLI::IsMember(objective_choices()));
+  verb->add_option("--gate", o->gate, "s of sspo")->check(CLI::IsMember(gate_choices()));
+  verb->add_option("--tie", o->tie, "s where policy and reference do equally well: zero, or plus one")->check(CLI::IsMember({"zero", "plus"}));
+  verb->add_option("--seed", o->seed, "of the gate random")->check(is_seed);
+  CLI::Option* beta = verb->add_option("--beta", o->beta, "preference strength, Diffusion-DPO's: kappa = beta / 2")->check(CLI::PositiveNumber);
+  verb->add_option("--kappa", o->kappa, "scale of the differences of mean errors; default: beta / 2")->check(CLI::NonNegativeNumber)->excludes(beta);
+  verb->add_option("--eta", o->eta, "weight of the winner's error in dpo+sft")->check(CLI::NonNegativeNumber);
+  verb->add_option("--schedule", o->schedule, "scheduler folder or scheduler_config.json; default: the policy's own");
+  verb->add_option("--optimizer", o->optimizer, "optimizer")->check(CLI::IsMember({"adamw"}));
+  verb->add_option("--lr", o->adamw.lr, "learning rate")->check(CLI::NonNegativeNumber);
+  verb->add_option("--weight-decay", o->adamw.weight_decay, "decoupled")->check(CLI::NonNegativeNumber);
+  verb->add_option("--betas", o->betas, "of the moments: 0.9,0.999")->expected(2)->delimiter(',')->check(CLI::Range(0.0, 1.0));
+  verb->add_option("--eps", o->adamw.eps, "added to the root of the second moment")->check(CLI::NonNegativeNumber);
+  verb->add_option("--clip-norm", o->clip_norm, "bound of the gradient's norm; 0: none")->check(CLI::NonNegativeNumber);
+  verb->add_option("--micro-batch", o->micro_batch, "pairs at once; 0: all. The gradient is that of the whole batch")->check(CLI::Range(0, 1'000'000));
+  verb->add_flag("--force", o->force, "replace an existing file");
+  add_device_options(verb, o->device);
+  const StepCommand* command = o;  // clang 14 captures no structured binding
+  verb->parse_complete_callback([=] {
+    if (!*reference && needs_reference(command->objective)) throw CLI::RequiredError("--reference");
+  });
+}
+
 void add_tokenize(CLI::App& app) {
   const auto [verb, o] = verb_of<TokenizeOptions>(app, "tokenize", "token ids of a text, or of each line of a JSONL file", tokenize,
                                                   "  sspo tokenize --tokenizer stable-diffusion-v1-5/tokenizer 'a lighthouse in fog'\n"
@@ -213,7 +246,7 @@ void add_verbs(CLI::App& app) {
     if (app.get_subcommands().empty()) throw CLI::RequiredError("a verb");
   });
   app.option_defaults()->always_capture_default();
-  for (const auto add : {add_demo, add_sample, add_forward, add_tokenize, add_tokenizer, add_inspect, add_ops}) add(app);
+  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_tokenize, add_tokenizer, add_inspect, add_ops}) add(app);
   app.footer("sspo VERB --help tells a verb's options and shows examples.\n\nExamples:\n  sspo demo --out out/demo\n  sspo inspect stable-diffusion-v1-5");
 }
 

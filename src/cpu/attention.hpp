@@ -11,6 +11,8 @@
 //                   .q = {q, {N * H * D, H * D, D}}, ..., .scale = 1 / std::sqrt(D)};
 //   attention_kernels(ctx.isa).f32.forward(ctx, a);
 #pragma once
+#include <cmath>
+
 #include "cpu/context.hpp"
 #include "sspo/base/config.hpp"
 

@@ -1,5 +1,6 @@
 #include "cpu/elementwise.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>

@@ -1,5 +1,6 @@
 #include "cpu/movement.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>

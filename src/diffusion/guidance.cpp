@@ -1,5 +1,6 @@
 #include "sspo/diffusion/guidance.hpp"
 
+#include <algorithm>
 #include <numeric>
 
 namespace sspo {

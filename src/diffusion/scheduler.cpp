@@ -1,6 +1,7 @@
 #include "sspo/diffusion/scheduler.hpp"
 
 #include <cmath>
+#include <functional>
 #include <utility>
 
 #include "diffusion/samplers.hpp"

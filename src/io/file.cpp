@@ -141,12 +141,15 @@ void FileWriter::finish() {
     unlink(part_.c_str());
     io_error(path_, "cannot be written", reason);
   }
-  // The rename itself must survive a power loss.
-  const int folder = retry([&] { return open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
-  const bool synced = folder >= 0 && (retry([&] { return fsync(folder); }) == 0 || errno == EINVAL);  // EINVAL: it cannot be synced
+  sync(folder_of(path_));  // the rename itself
+}
+
+void sync(const std::string& path) {
+  const int descriptor = retry([&] { return open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); });
+  const bool synced = descriptor >= 0 && (retry([&] { return fsync(descriptor); }) == 0 || errno == EINVAL);  // EINVAL: it cannot be synced
   const int reason = errno;
-  if (folder >= 0) close(folder);
-  if (!synced) io_error(folder_of(path_), "cannot be synced", reason);
+  if (descriptor >= 0) close(descriptor);
+  if (!synced) io_error(path, "cannot be synced", reason);
 }
 
 void write_file(const std::string& path, std::span<const std::string_view> pieces) {

@@ -1,6 +1,7 @@
 #include "sspo/nn/params.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "backend.hpp"
 #include "sspo/ops/elementwise.hpp"
@@ -41,7 +42,8 @@ Tensor Param::value() const {
 
 Param::operator Tensor() const {
   const Tensor& v = state_->value;
-  return Tensor(v.storage(), v.layout(), v.dtype(), state_->trainable ? state_->leaf : nullptr);
+  const Tensor own(v.storage(), v.layout(), v.dtype(), state_->trainable ? state_->leaf : nullptr);
+  return state_->compute ? cast(own, *state_->compute) : own;  // the same dtype: no copy
 }
 
 void Param::assign(const Tensor& value, Site at) {
@@ -64,6 +66,16 @@ Params Params::shapes_only(Device device) {
   return params;
 }
 
+std::size_t Params::place(const std::string& name) const {
+  const auto before = [this](std::size_t i, const std::string& n) { return all_[i].name() < n; };
+  return std::size_t(std::lower_bound(by_name_.begin(), by_name_.end(), name, before) - by_name_.begin());
+}
+
+const Param* Params::find(const std::string& name) const {
+  const std::size_t at = place(name);
+  return at < by_name_.size() && all_[by_name_[at]].name() == name ? &all_[by_name_[at]] : nullptr;
+}
+
 Param Params::insert(const std::string& name, Tensor own, Site at) {
   if (contains(name)) fail({.op = "params", .what = "the name is taken", .expected = "a new name", .got = "'" + name + "'"}, at);
   auto state = std::make_shared<Param::State>();
@@ -71,7 +83,7 @@ Param Params::insert(const std::string& name, Tensor own, Site at) {
   state->value = std::move(own);
   if (!shapes_only_) state->value.storage()->label = name;
   state->leaf = track(state->value, name).node();
-  index_[name] = all_.size();
+  by_name_.insert(by_name_.begin() + std::ptrdiff_t(place(name)), all_.size());
   all_.push_back(Param(std::move(state)));
   return all_.back();
 }
@@ -99,7 +111,7 @@ Param Params::get(const std::string& name, const Shape& shape, const Init& init,
     else if (!fresh_) fail({.op = "params", .what = "a parameter is missing", .expected = "'" + name + "' " + shape.str(), .got = nearest(name)}, at);
     else add(name, init(*fresh_ / name, shape, device_), at);
   }
-  Param p = all_[index_.at(name)];
+  Param p = *find(name);
   if (!(p.shape() == shape))
     fail({.op = "params", .what = "a parameter has another shape", .expected = "'" + name + "' " + shape.str() + ", as the model's config asks",
           .got = p.shape().str(), .hint = "compare the config with the one these weights were made for"}, at);
@@ -108,8 +120,8 @@ Param Params::get(const std::string& name, const Shape& shape, const Init& init,
 }
 
 Param Params::operator[](const std::string& name) const {
-  if (!contains(name)) fail({.op = "params", .what = "no such parameter", .expected = "'" + name + "'", .got = nearest(name)}, Site{});
-  return all_[index_.at(name)];
+  if (const Param* p = find(name)) return *p;
+  fail({.op = "params", .what = "no such parameter", .expected = "'" + name + "'", .got = nearest(name)}, Site{});
 }
 
 Scope Params::operator/(const std::string& name) { return {*this, name}; }
@@ -123,7 +135,11 @@ Index Params::numel() const {
 
 Params Params::snapshot() const {
   Params copy(device_);
-  for (const Param& p : all_) copy.add(p.name(), p.value()).set_trainable(p.trainable());
+  for (const Param& p : all_) {
+    const Param own = copy.add(p.name(), p.value());
+    own.state_->trainable = p.trainable();
+    own.state_->compute = p.state_->compute;
+  }
   return copy;
 }
 
@@ -135,6 +151,12 @@ Params& Params::frozen() {
 void Params::freeze(const std::string& prefix) {
   for (Param& p : all_)
     if (p.name().starts_with(prefix)) p.set_trainable(false);
+}
+
+Params& Params::compute_in(DType dtype, Site at) {
+  if (!is_floating(dtype)) fail({.op = "params", .what = "no arithmetic in this dtype", .expected = "a floating-point dtype", .got = std::string(name_of(dtype))}, at);
+  for (Param& p : all_) p.state_->compute = dtype;
+  return *this;
 }
 
 void Params::require_all_used(Site at) const {
@@ -154,6 +176,7 @@ Params::Init constant(double value) {
 Params::Init uniform(double bound) {
   return [bound](const Rng& rng, const Shape& shape, const Device& device) { return sspo::uniform(rng, shape, -bound, bound, device); };
 }
+Params::Init fan_in(Index n) { return uniform(1.0 / std::sqrt(double(n > 1 ? n : 1))); }
 Params::Init normal(double std) {
   return [std](const Rng& rng, const Shape& shape, const Device& device) { return sspo::normal(rng, shape, device) * std; };
 }

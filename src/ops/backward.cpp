@@ -1,6 +1,8 @@
 #include "sspo/grad/backward.hpp"
 
+#include <algorithm>
 #include <map>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "sspo/ops/elementwise.hpp"
@@ -48,8 +50,8 @@ Tensor sum_to(Tensor g, const Shape& to) {
 }  // namespace
 
 const Tensor* Gradients::find(const Node* leaf) const {
-  const auto it = index_.find(leaf);
-  return it == index_.end() ? nullptr : &entries_[it->second].value;
+  const auto it = std::find(leaves_.begin(), leaves_.end(), leaf);
+  return it == leaves_.end() ? nullptr : &entries_[std::size_t(it - leaves_.begin())].value;
 }
 const Tensor* Gradients::find(const Tensor& x) const { return x.tracked() ? find(x.node().get()) : nullptr; }
 
@@ -61,10 +63,12 @@ const Tensor& Gradients::operator[](const Tensor& x) const {
 }
 
 void Gradients::add(const std::shared_ptr<const Node>& leaf, const Tensor& value) {
-  const auto [it, fresh] = index_.try_emplace(leaf.get(), entries_.size());
-  if (fresh) entries_.push_back({leaf, value});
-  else {
-    Tensor& sum = entries_[it->second].value;
+  const auto it = std::find(leaves_.begin(), leaves_.end(), leaf.get());
+  if (it == leaves_.end()) {
+    entries_.push_back({leaf, value});
+    leaves_.push_back(leaf.get());
+  } else {
+    Tensor& sum = entries_[std::size_t(it - leaves_.begin())].value;
     Tensor old = std::move(sum);
     sum = sspo::add(std::move(old), value);  // reuses the sum's own buffer
   }
@@ -82,7 +86,7 @@ void walk(const Tensor& y, Tensor seed, bool differentiable, const Stops& stops,
 
 // dL/dinputs of y = f(inputs), by running f again and walking back to the inputs alone. Leaves that f
 // reached by itself (parameters) go to `leaves`.
-Tensors gradient_through(const std::function<Tensor(const Tensors&)>& f, const Tensors& inputs, const std::vector<bool>& need,
+Tensors gradient_through(const Function<Tensor(const Tensors&)>& f, const Tensors& inputs, const std::vector<bool>& need,
                          const Tensor& g, bool differentiable, Gradients& leaves, Site at) {
   static constexpr OpInfo alias_info{"alias", "x"};
   Tensors alias = inputs;
@@ -179,7 +183,7 @@ Gradients backward(const Tensor& y, BackwardOptions options, Site at) {
   return g;
 }
 
-Tensor recompute(std::function<Tensor(const Tensors&)> f, Tensors inputs) {
+Tensor recompute(Function<Tensor(const Tensors&)> f, Tensors inputs) {
   static constexpr OpInfo info{"recompute", "f(x), run again in backward"};
   detail::CallRecord call(info, inputs, Site{});
   Tensors plain = inputs;

@@ -32,6 +32,10 @@ Tensor silu(Tensor x, Site at) { return apply<Silu>(at, {}, std::move(x)); }
 Tensor gelu_erf(Tensor x, Site at) { return apply<GeluErf>(at, {}, std::move(x)); }
 Tensor gelu_tanh(Tensor x, Site at) { return apply<GeluTanh>(at, {}, std::move(x)); }
 Tensor quick_gelu(Tensor x, Site at) { return apply<QuickGelu>(at, {}, std::move(x)); }
+Tensor silu_slope(Tensor g, Tensor x, Site at) { return apply<SiluSlope>(at, {}, std::move(g), std::move(x)); }
+Tensor gelu_erf_slope(Tensor g, Tensor x, Site at) { return apply<GeluErfSlope>(at, {}, std::move(g), std::move(x)); }
+Tensor gelu_tanh_slope(Tensor g, Tensor x, Site at) { return apply<GeluTanhSlope>(at, {}, std::move(g), std::move(x)); }
+Tensor quick_gelu_slope(Tensor g, Tensor x, Site at) { return apply<QuickGeluSlope>(at, {}, std::move(g), std::move(x)); }
 Tensor softplus(Tensor x, Site at) { return apply<Softplus>(at, {}, std::move(x)); }
 Tensor where(Tensor c, Tensor yes, Tensor no, Site at) { return apply<Where>(at, {}, std::move(c), std::move(yes), std::move(no)); }
 Tensor less(Tensor a, Tensor b, Site at) { return apply<Less>(at, {}, std::move(a), std::move(b)); }
@@ -46,6 +50,8 @@ Tensor clamp(Tensor x, double low, double high, Site at) {
     fail({.op = "clamp", .what = "empty range", .expected = "low <= high", .got = std::to_string(low) + " to " + std::to_string(high)}, at);
   return apply<Clamp>(at, {low, high}, std::move(x));
 }
+
+std::vector<Sample<Clamp::Attrs>> Clamp::samples() { return elementwise_samples<Attrs>({{.away_from = 1.5}}, {-5, 1.5}); }
 
 Tensor cast(Tensor x, DType to, Site at) { return x.defined() && x.dtype() == to ? x : apply<Cast>(at, {to}, std::move(x)); }
 

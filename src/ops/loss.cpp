@@ -1,5 +1,6 @@
 #include "sspo/ops/loss.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "backend.hpp"

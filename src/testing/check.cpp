@@ -62,7 +62,7 @@ struct Run {
   Tensor y;
   Tensors grads;  // per input; undefined where nothing flowed
 };
-Run run(const Function& f, const Tensors& inputs, const Tensor& seed, const std::vector<bool>& wanted) {
+Run run(const TensorFunction& f, const Tensors& inputs, const Tensor& seed, const std::vector<bool>& wanted) {
   Tensors in = inputs;
   for (std::size_t i = 0; i < in.size(); ++i)
     if (wanted[i]) in[i] = track(in[i], "input " + std::to_string(i));
@@ -123,7 +123,7 @@ void check_tracking(Checker& k, const Tensor& seed, const Run& all, const std::v
     k.expect(same_bits(r.grads[i], all.grads[i]), "partly tracked", "the gradient of input " + std::to_string(i) + " changes");
   }
   const std::size_t first = std::size_t(std::find(wanted.begin(), wanted.end(), true) - wanted.begin());
-  const Function twice = [&](const Tensors& in) { return c.op(in) + c.op(in); };  // fan-out: exactly the double
+  const TensorFunction twice = [&](const Tensors& in) { return c.op(in) + c.op(in); };  // fan-out: exactly the double
   const Run r = run(twice, c.inputs, seed, wanted);
   if (all.grads[first].defined())
     k.expect(r.grads[first].defined() && same_bits(r.grads[first], all.grads[first] + all.grads[first]), "fan-out", "the gradient does not double");
@@ -132,7 +132,7 @@ void check_tracking(Checker& k, const Tensor& seed, const Run& all, const std::v
     Tensors in = c.inputs;
     in[i] = in[first];
     const Run apart = run(c.op, in, seed, wanted);
-    const Function together = [&](const Tensors& x) {
+    const TensorFunction together = [&](const Tensors& x) {
       Tensors same = x;
       same[i] = same[first];
       return c.op(same);

@@ -1,5 +1,7 @@
 #include "sspo/train/optimizer.hpp"
 
+#include <cmath>
+
 #include "backend.hpp"
 #include "sspo/ops/elementwise.hpp"
 #include "sspo/ops/movement.hpp"

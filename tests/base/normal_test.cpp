@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "sspo/base/normal.hpp"
 
 #include "sspo/ops/create.hpp"

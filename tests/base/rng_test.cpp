@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "sspo/base/rng.hpp"
 #include "sspo/ops/create.hpp"
 #include "sspo/ops/reduce.hpp"

@@ -1,5 +1,6 @@
 #include "sspo/base/torch_normal.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <fstream>

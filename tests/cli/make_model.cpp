@@ -5,6 +5,7 @@
 //     nan/ renamed/      pipelines whose UNet holds a NaN; has a tensor under another name
 //     start.safetensors  latents, text states and step noise for three pictures
 //     unet.safetensors   inputs of the UNet and a cotangent
+//     pairs.safetensors  a batch of three pairs; poisoned.safetensors: the same with a NaN
 //     names.safetensors  a tensor and metadata with control characters in their names
 #include <cstdio>
 #include <filesystem>
@@ -77,6 +78,14 @@ void write_all(const std::string& dir) {
                                                    {"timestep", full({1}, 500, DType::i64)},
                                                    {"encoder_hidden_states", normal(rng / "states", {1, 16, 16})},
                                                    {"grad_output", normal(rng / "cotangent", {1, 4, 8, 8})}});
+  std::vector<io::NamedTensor> pairs = {{"latents_w", normal(rng / "w", {3, 4, 8, 8})},
+                                        {"latents_r", normal(rng / "r", {3, 4, 8, 8})},
+                                        {"noise_w", normal(rng / "eps", {3, 4, 8, 8})},
+                                        {"timesteps", Tensor::from<std::int64_t>({20, 500, 999}, {3})},
+                                        {"encoder_hidden_states", normal(rng / "prompts", {3, 16, 16})}};
+  io::save_safetensors(dir + "/pairs.safetensors", pairs);
+  pairs[0].tensor = full({3, 4, 8, 8}, std::numeric_limits<double>::quiet_NaN());
+  io::save_safetensors(dir + "/poisoned.safetensors", pairs);
   io::save_safetensors(dir + "/names.safetensors", {{"red\n\x1b[31mtext", zeros({2, 3})}}, {{"author", "line one\nline two"}});
 }
 

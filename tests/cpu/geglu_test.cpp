@@ -1,4 +1,6 @@
 // GEGLU against double loops: odd shapes, all sets, equal bits for 1, 2, 3 threads.
+#include <cmath>
+
 #include "cpu/geglu.hpp"
 #include "kernel_test.hpp"
 

@@ -1,4 +1,7 @@
 // Group norm and layer norm against double loops: odd shapes, all sets, equal bits for 1, 2, 3 threads.
+#include <algorithm>
+#include <cmath>
+
 #include <doctest/doctest.h>
 
 #include "cpu/norm.hpp"

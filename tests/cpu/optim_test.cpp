@@ -1,4 +1,6 @@
 // AdamW, SGD and EMA against the formulas in double, many tensors at once, and at step 1 and 1e6.
+#include <cmath>
+
 #include "cpu/optim.hpp"
 #include "kernel_test.hpp"
 

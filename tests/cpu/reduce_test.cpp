@@ -1,4 +1,6 @@
 // Reductions against double loops: rows and columns, short and long, all sets, equal bits for 1, 2, 3 threads.
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 

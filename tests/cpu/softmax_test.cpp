@@ -1,4 +1,6 @@
 // Softmax and its logarithm against long double: odd shapes, all sets, equal bits for 1, 2, 3 threads.
+#include <cmath>
+
 #include "cpu/softmax.hpp"
 #include "kernel_test.hpp"
 

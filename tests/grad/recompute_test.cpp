@@ -1,3 +1,5 @@
+#include <functional>
+
 #include "sspo/grad/backward.hpp"
 #include "sspo/nn/params.hpp"
 #include "sspo/ops/all.hpp"

@@ -8,7 +8,7 @@ using namespace sspo::testing;
 
 namespace {
 
-using Function = std::function<Tensor(const Tensors&)>;
+using TensorFunction = Function<Tensor(const Tensors&)>;
 
 Tensors tracked(Tensors in) {
   for (Tensor& x : in)
@@ -17,7 +17,7 @@ Tensors tracked(Tensors in) {
 }
 
 // h(x) = Σ_i <v_i, d<s, f>/dx_i>, with s and v_i fixed: its gradient is a product with the second derivative.
-Tensor directional(const Function& f, const Tensors& in, bool differentiable) {
+Tensor directional(const TensorFunction& f, const Tensors& in, bool differentiable) {
   const Tensor y = f(in);
   const Gradients g = backward(y, {.seed = sample_values(y.shape(), {-1, 1}, 50), .differentiable = differentiable});
   Tensor h = zeros({}, DType::f64);
@@ -28,7 +28,7 @@ Tensor directional(const Function& f, const Tensors& in, bool differentiable) {
   return h;
 }
 
-void check_second(const std::string& name, const Function& f, const Tensors& inputs) {
+void check_second(const std::string& name, const TensorFunction& f, const Tensors& inputs) {
   CAPTURE(name);
   const Tensors in = tracked(inputs);
   const Tensor h = directional(f, in, true);

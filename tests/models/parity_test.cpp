@@ -1,5 +1,6 @@
 // The models against transformers and diffusers: values, and the gradients of every parameter and input.
 #include <algorithm>
+#include <cmath>
 
 #include "models/golden.hpp"
 

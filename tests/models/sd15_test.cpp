@@ -1,4 +1,5 @@
 // Stable Diffusion 1.5 itself, by its configs: every name and shape, without a weight.
+#include <algorithm>
 #include <map>
 
 #include "models/golden.hpp"

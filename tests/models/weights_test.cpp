@@ -1,5 +1,6 @@
 // Weights from checkpoints into Params and back: what does not fit, old names, other types, several files; and what diffusers and
 // transformers read and write.
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 

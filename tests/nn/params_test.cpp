@@ -172,3 +172,32 @@ TEST_CASE("layers: shapes, names, and what they compute") {
   check_error([&] { nn::Conv2d(root / "bad", 4, 6, {.groups = 0}); }, {"conv2d", "do not divide", "0 groups"});
   check_error([&] { nn::Conv2d(root / "bad", 4, 6, {.groups = 3}); }, {"a divisor of 4", "3 groups"});
 }
+
+TEST_CASE("compute_in: models get copies in another dtype; numbers and gradients stay in their own") {
+  Params params(Device::cpu(), Rng{3});
+  const nn::Linear f(params / "f", 5, 4);
+  const Tensor x = normal(Rng{1}, {3, 5});
+  const auto gradient_of = [&](const Tensor& y) { return *params["f.weight"].gradient(backward(sum(square(cast(y, DType::f32))))); };
+  const Tensor own = gradient_of(f(x));
+  params.compute_in(DType::bf16);
+  const Tensor y = f(cast(x, DType::bf16));
+  CHECK(y.dtype() == DType::bf16);
+  CHECK(same_bits(y, linear(cast(x, DType::bf16), cast(params["f.weight"].value(), DType::bf16), cast(params["f.bias"].value(), DType::bf16))));
+  CHECK(params["f.weight"].value().dtype() == DType::f32);
+  const Tensor g = gradient_of(y);
+  CHECK(g.dtype() == DType::f32);
+  CHECK(distance(g, own) > 0);
+  CHECK(distance(g, own) <= 0.05 * distance(own, zeros_like(own)));
+  const Tensor again = gradient_of(recompute([&](const Tensors& in) { return f(in[0]); }, {cast(x, DType::bf16)}));
+  CHECK(same_bits(again, g));
+
+  Params copy = params.snapshot();
+  CHECK(nn::Linear(copy / "f", 5, 4)(cast(x, DType::bf16)).dtype() == DType::bf16);
+  params["f.weight"].assign(zeros({4, 5}));
+  CHECK(same_bits(f(cast(zeros({1, 5}), DType::bf16)), cast(reshape(params["f.bias"].value(), {1, 4}), DType::bf16)));
+  params.compute_in(DType::f32);
+  CHECK(f(x).dtype() == DType::f32);
+  params.frozen().compute_in(DType::f64);
+  CHECK_FALSE(f(cast(x, DType::f64)).tracked());
+  check_error([&] { params.compute_in(DType::i64); }, {"params", "floating-point", "i64", "params_test.cpp"});
+}

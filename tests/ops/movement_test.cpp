@@ -1,6 +1,7 @@
 // Values of the movement ops against loops over indices; gradients are checked by check_test.cpp.
 #include "sspo/ops/movement.hpp"
 
+#include <algorithm>
 #include <numeric>
 
 #include "sspo/ops/reduce.hpp"

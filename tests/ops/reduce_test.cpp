@@ -1,6 +1,7 @@
 // Values of the reductions against loops in double; gradients are checked by check_test.cpp.
 #include "sspo/ops/reduce.hpp"
 
+#include <algorithm>
 #include <limits>
 
 #include "sspo/grad/backward.hpp"

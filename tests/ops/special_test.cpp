@@ -1,5 +1,6 @@
 // G3, G6, G7: where float arithmetic is hard. NaN and Inf are compared with golden/nan_inf.txt, which
 // golden/make_nan_inf.py makes with PyTorch.
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <functional>

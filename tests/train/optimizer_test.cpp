@@ -1,4 +1,6 @@
 // Optimizers against double-precision loops of PyTorch's formulas.
+#include <algorithm>
+
 #include "sspo/train/ema.hpp"
 #include "sspo/train/optimizer.hpp"
 #include "sspo/ops/all.hpp"

@@ -16,7 +16,8 @@ struct Site {
 };
 
 // input: the caller can mend it.  file: what a file holds is wrong; `op` names the place, the text is one line.
-enum class ErrorKind { input, file, memory, io, internal };
+// non_finite: numbers became NaN or infinite.
+enum class ErrorKind { input, file, memory, io, internal, non_finite };
 
 struct ErrorInfo {
   std::string op = {};        // who found it: an op's or a function's name

@@ -5,7 +5,7 @@
 // Compile users of this header without contraction of a * b + c (-ffp-contract=off, as the engine is).
 #pragma once
 #include <bit>
-#include <cmath>
+#include <cstdint>
 
 #include "sspo/base/config.hpp"
 
@@ -27,7 +27,7 @@ struct Rounded {
 #else
   friend Rounded operator+(Rounded a, Rounded b) { return {a.value + b.value}; }
   friend Rounded operator*(Rounded a, Rounded b) { return {a.value * b.value}; }
-  friend Rounded sqrt(Rounded a) { return {std::sqrt(a.value)}; }
+  friend Rounded sqrt(Rounded a) { return {__builtin_sqrtf(a.value)}; }
 #endif
 };
 

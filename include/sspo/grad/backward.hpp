@@ -2,8 +2,6 @@
 //   Gradients g = backward(loss);
 //   const Tensor& dw = g[w];
 #pragma once
-#include <unordered_map>
-
 #include "sspo/grad/node.hpp"
 
 namespace sspo {
@@ -27,7 +25,7 @@ class Gradients {
 
  private:
   std::vector<Entry> entries_;
-  std::unordered_map<const Node*, std::size_t> index_;
+  std::vector<const Node*> leaves_;  // of the entries, side by side: quick to scan
 };
 
 struct BackwardOptions {
@@ -41,6 +39,6 @@ void backward(const Tensor& y, Gradients& into, BackwardOptions options = {}, Si
 // Memory for time: runs f without keeping its inner results, and runs it again during backward. f must
 // be a pure function of its inputs and of parameters. Same bits as without.
 //   h = recompute([&](const Tensors& in) { return block(in[0], in[1]); }, {x, temb});
-Tensor recompute(std::function<Tensor(const Tensors&)> f, Tensors inputs);
+Tensor recompute(Function<Tensor(const Tensors&)> f, Tensors inputs);
 
 }  // namespace sspo

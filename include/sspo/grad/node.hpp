@@ -1,11 +1,11 @@
 // Node: one recorded op. A result points at its node, a node at the nodes of its inputs: that is the
 // graph, and it is freed with the last result that needs it. Read `Node`, then backward.hpp.
 #pragma once
-#include <functional>
 #include <memory>
 #include <string_view>
 #include <vector>
 
+#include "sspo/base/function.hpp"
 #include "sspo/tensor/tensor.hpp"
 
 namespace sspo {
@@ -38,9 +38,9 @@ struct Node : std::enable_shared_from_this<Node> {
   Tensors kept;              // per input: the numbers, if the pullback asked for them; without nodes
   Tensor kept_y;             // the result's numbers, likewise: never its own handle, that would be a cycle
   Tensors watched;           // parameters read by a function that will run again (recompute)
-  std::function<Tensors(const PullArgs&)> pullback;  // (dL/dy) -> dL/dx per input; null for a leaf
+  Function<Tensors(const PullArgs&)> pullback;  // (dL/dy) -> dL/dx per input; null for a leaf
   // The maths in plain ops, for gradients of gradients where the pullback is a kernel; may be null.
-  std::function<Tensor(const Tensors& inputs)> reference;
+  Function<Tensor(const Tensors& inputs)> reference;
   std::string label;         // a leaf's name
   int depth = 0;             // 1 + the deepest input's: orders the walk of backward
 

@@ -67,6 +67,9 @@ class FileWriter {
   int descriptor_ = -1;
 };
 
+// What the file or folder holds (a folder: its names) survives a power loss from now on. Throws Error{io}.
+void sync(const std::string& path);
+
 // A FileWriter, all pieces one after the other, finished.
 void write_file(const std::string& path, std::span<const std::string_view> pieces);
 inline void write_file(const std::string& path, std::string_view content) { write_file(path, std::span(&content, 1)); }

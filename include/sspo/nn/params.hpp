@@ -3,10 +3,7 @@
 //   Params params(cpu, Rng{42});                       // a generator: asked-for parameters are created
 //   Linear to_q(params / "mid" / "to_q", 320, 320);    // "mid.to_q.weight", "mid.to_q.bias"
 #pragma once
-#include <cmath>
-#include <functional>
 #include <optional>
-#include <unordered_map>
 
 #include "sspo/base/rng.hpp"
 #include "sspo/grad/backward.hpp"
@@ -23,7 +20,7 @@ class Param {
   bool trainable() const { return state_->trainable; }
   void set_trainable(bool yes) { state_->trainable = yes; }
   Tensor value() const;                     // without its node: numbers alone
-  operator Tensor() const;                  // NOLINT: tracked if trainable
+  operator Tensor() const;                  // NOLINT: tracked if trainable, in the compute dtype
   const Tensor* gradient(const Gradients& g) const { return g.find(state_->leaf.get()); }
   // New numbers, in place. A graph that saved the old ones refuses to be differentiated afterwards.
   void assign(const Tensor& value, Site at = Site::current());
@@ -35,6 +32,7 @@ class Param {
     std::string name;
     Tensor value;
     std::shared_ptr<const Node> leaf;
+    std::optional<DType> compute;
     bool trainable = true, used = false;
   };
   explicit Param(std::shared_ptr<State> state) : state_(std::move(state)) {}
@@ -55,10 +53,10 @@ class Params {
   Param add(const std::string& name, const Tensor& value, Site at = Site::current());  // throws if the name is taken
   Param adopt(const std::string& name, Tensor value, Site at = Site::current());       // the same without a copy if nobody else holds it
   // What a layer asks for. Throws Error: missing (with the nearest names), or of another shape.
-  using Init = std::function<Tensor(const Rng&, const Shape&, const Device&)>;
+  using Init = Function<Tensor(const Rng&, const Shape&, const Device&)>;
   Param get(const std::string& name, const Shape& shape, const Init& init, Site at = Site::current());
   Param operator[](const std::string& name) const;
-  bool contains(const std::string& name) const { return index_.count(name) != 0; }
+  bool contains(const std::string& name) const { return find(name) != nullptr; }
   Scope operator/(const std::string& name);
   operator Scope();  // NOLINT: the root
 
@@ -71,16 +69,21 @@ class Params {
   Params snapshot() const;                         // a deep copy
   Params& frozen();                                // no gradient for any; returns itself
   void freeze(const std::string& prefix);          // every parameter whose name starts so
+  // Models get copies in this dtype from now on; the numbers, their gradients and what optimizers see stay as they are:
+  // f32 masters of a model that computes in bf16. Returns itself.
+  Params& compute_in(DType dtype, Site at = Site::current());
   void require_all_used(Site at = Site::current()) const;  // throws Error listing what no layer asked for
   std::string nearest(const std::string& name) const;      // "the nearest names are 'a', 'b', 'c'"
 
  private:
+  std::size_t place(const std::string& name) const;  // in by_name_: where the name is, or would be
+  const Param* find(const std::string& name) const;
   Param insert(const std::string& name, Tensor own, Site at);
   Device device_;
   std::optional<Rng> fresh_;
   bool shapes_only_ = false;
   std::vector<Param> all_;
-  std::unordered_map<std::string, std::size_t> index_;
+  std::vector<std::size_t> by_name_;  // positions in all_, in the order of the names
 };
 
 // A path into Params: `/` extends it, param() asks for a leaf.
@@ -103,7 +106,7 @@ namespace init {
 Params::Init constant(double value);
 Params::Init uniform(double bound);  // U(-bound, bound)
 // U(-1/√fan_in, 1/√fan_in): PyTorch's default for the weights and biases of linear and conv layers.
-inline Params::Init fan_in(Index n) { return uniform(1.0 / std::sqrt(double(n > 1 ? n : 1))); }
+Params::Init fan_in(Index n);
 Params::Init normal(double std);
 }  // namespace init
 

@@ -36,6 +36,11 @@ Tensor gelu_erf(Tensor x, Site at = Site::current());
 Tensor gelu_tanh(Tensor x, Site at = Site::current());
 Tensor quick_gelu(Tensor x, Site at = Site::current());
 Tensor softplus(Tensor x, Site at = Site::current());
+// g times the slope at x: one pass over memory backward, as forward.
+Tensor silu_slope(Tensor g, Tensor x, Site at = Site::current());
+Tensor gelu_erf_slope(Tensor g, Tensor x, Site at = Site::current());
+Tensor gelu_tanh_slope(Tensor g, Tensor x, Site at = Site::current());
+Tensor quick_gelu_slope(Tensor g, Tensor x, Site at = Site::current());
 Tensor clamp(Tensor x, double low, double high, Site at = Site::current());
 Tensor where(Tensor condition, Tensor yes, Tensor no, Site at = Site::current());
 Tensor less(Tensor a, Tensor b, Site at = Site::current());
@@ -91,7 +96,7 @@ struct Add {
   static constexpr bool integers = true;
   template <class T> SSPO_HD static T scalar(T a, T b) { return a + b; }
   static Grads<2> vjp(const Tensor& g, Meta, Meta) { return {g, g}; }
-  static auto samples() { return elementwise_samples<NoAttrs>({{}, {}}); }
+  static constexpr SampleRange samples[] = {{}, {}};
 };
 
 struct Sub {
@@ -99,7 +104,7 @@ struct Sub {
   static constexpr bool integers = true;
   template <class T> SSPO_HD static T scalar(T a, T b) { return a - b; }
   static Grads<2> vjp(Needs need, const Tensor& g, Meta, Meta) { return {g, need[1] ? -g : Tensor{}}; }
-  static auto samples() { return elementwise_samples<NoAttrs>({{}, {}}); }
+  static constexpr SampleRange samples[] = {{}, {}};
 };
 
 struct Mul {
@@ -110,7 +115,7 @@ struct Mul {
   static Grads<2> vjp(Needs need, const Tensor& g, const Tensor& a, const Tensor& b) {
     return {need[0] ? g * b : Tensor{}, need[1] ? g * a : Tensor{}};
   }
-  static auto samples() { return elementwise_samples<NoAttrs>({{}, {}}); }
+  static constexpr SampleRange samples[] = {{}, {}};
 };
 
 struct Div {
@@ -119,7 +124,7 @@ struct Div {
   static Grads<2> vjp(Needs need, const Tensor& g, Meta, const Tensor& b, const Tensor& y) {
     return {need[0] ? g / b : Tensor{}, need[1] ? -(g * y) / b : Tensor{}};
   }
-  static auto samples() { return elementwise_samples<NoAttrs>({{}, {.low = 0.5, .high = 3}}); }
+  static constexpr SampleRange samples[] = {{}, {.low = 0.5, .high = 3}};
 };
 
 struct Pow {
@@ -130,7 +135,7 @@ struct Pow {
     return {need[0] ? where(equal(b, zero), zero, g * b * pow(a, b - 1.0)) : Tensor{},      // b a^(b-1)
             need[1] ? where(equal(a, zero), zero, g * y * log(a)) : Tensor{}};              // a^b ln a
   }
-  static auto samples() { return elementwise_samples<NoAttrs>({{.low = 0.3, .high = 3}, {.low = -2, .high = 3}}); }
+  static constexpr SampleRange samples[] = {{.low = 0.3, .high = 3}, {.low = -2, .high = 3}};
 };
 
 struct Maximum {
@@ -141,7 +146,7 @@ struct Maximum {
     const Tensor zero = number_like(g, 0), tie = where(equal(a, b), 0.5 * g, zero);
     return {need[0] ? where(a > b, g, tie) : Tensor{}, need[1] ? where(b > a, g, tie) : Tensor{}};
   }
-  static auto samples() { return elementwise_samples<NoAttrs>({{.low = -3, .high = 3}, {.low = -2.9, .high = 3.1}}); }
+  static constexpr SampleRange samples[] = {{.low = -3, .high = 3}, {.low = -2.9, .high = 3.1}};
 };
 
 struct Minimum {
@@ -152,7 +157,7 @@ struct Minimum {
     const Tensor zero = number_like(g, 0), tie = where(equal(a, b), 0.5 * g, zero);
     return {need[0] ? where(a < b, g, tie) : Tensor{}, need[1] ? where(b < a, g, tie) : Tensor{}};
   }
-  static auto samples() { return elementwise_samples<NoAttrs>({{.low = -3, .high = 3}, {.low = -2.9, .high = 3.1}}); }
+  static constexpr SampleRange samples[] = {{.low = -3, .high = 3}, {.low = -2.9, .high = 3.1}};
 };
 
 struct Neg {
@@ -160,7 +165,7 @@ struct Neg {
   static constexpr bool integers = true;
   template <class T> SSPO_HD static T scalar(T x) { return -x; }
   static Tensor vjp(const Tensor& g, Meta) { return -g; }
-  static auto samples() { return elementwise_samples<NoAttrs>({{}}); }
+  static constexpr SampleRange samples[] = {{}};
 };
 
 struct Abs {
@@ -168,7 +173,7 @@ struct Abs {
   static constexpr bool integers = true;
   template <class T> SSPO_HD static T scalar(T x) { return abs(x); }
   static Tensor vjp(const Tensor& g, const Tensor& x) { return g * sign(x); }
-  static auto samples() { return elementwise_samples<NoAttrs>({{.away_from = 0}}); }
+  static constexpr SampleRange samples[] = {{.away_from = 0}};
 };
 
 struct Sign {
@@ -176,7 +181,7 @@ struct Sign {
   static constexpr bool integers = true;
   static constexpr std::string_view no_vjp = "piecewise constant: no gradient flows through a sign";
   template <class T> SSPO_HD static T scalar(T x) { return sign(x); }
-  static auto samples() { return elementwise_samples<NoAttrs>({{.away_from = 0}}); }
+  static constexpr SampleRange samples[] = {{.away_from = 0}};
 };
 
 struct Square {
@@ -184,7 +189,7 @@ struct Square {
   static constexpr bool integers = true;
   template <class T> SSPO_HD static T scalar(T x) { return x * x; }
   static Tensor vjp(const Tensor& g, const Tensor& x) { return 2.0 * g * x; }
-  static auto samples() { return elementwise_samples<NoAttrs>({{}}); }
+  static constexpr SampleRange samples[] = {{}};
 };
 
 // --- transcendental --------------------------------------------------------------------------------
@@ -193,49 +198,49 @@ struct Exp {
   static constexpr OpInfo info{"exp", "e^x"};
   template <class T> SSPO_HD static T scalar(T x) { return exp(x); }
   static Tensor vjp(const Tensor& g, Meta, const Tensor& y) { return g * y; }
-  static auto samples() { return elementwise_samples<NoAttrs>({{}}); }
+  static constexpr SampleRange samples[] = {{}};
 };
 
 struct Log {
   static constexpr OpInfo info{"log", "ln x"};
   template <class T> SSPO_HD static T scalar(T x) { return log(x); }
   static Tensor vjp(const Tensor& g, const Tensor& x) { return g / x; }
-  static auto samples() { return elementwise_samples<NoAttrs>({{.low = 0.2, .high = 4}}); }
+  static constexpr SampleRange samples[] = {{.low = 0.2, .high = 4}};
 };
 
 struct Sqrt {
   static constexpr OpInfo info{"sqrt", "x^(1/2)"};
   template <class T> SSPO_HD static T scalar(T x) { return sqrt(x); }
   static Tensor vjp(const Tensor& g, Meta, const Tensor& y) { return 0.5 * g / y; }
-  static auto samples() { return elementwise_samples<NoAttrs>({{.low = 0.2, .high = 4}}); }
+  static constexpr SampleRange samples[] = {{.low = 0.2, .high = 4}};
 };
 
 struct Rsqrt {
   static constexpr OpInfo info{"rsqrt", "x^(-1/2)"};
   template <class T> SSPO_HD static T scalar(T x) { return rsqrt(x); }
   static Tensor vjp(const Tensor& g, Meta, const Tensor& y) { return -0.5 * g * (y * square(y)); }
-  static auto samples() { return elementwise_samples<NoAttrs>({{.low = 0.2, .high = 4}}); }
+  static constexpr SampleRange samples[] = {{.low = 0.2, .high = 4}};
 };
 
 struct Sin {
   static constexpr OpInfo info{"sin", "sin x"};
   template <class T> SSPO_HD static T scalar(T x) { return sin(x); }
   static Tensor vjp(const Tensor& g, const Tensor& x) { return g * cos(x); }
-  static auto samples() { return elementwise_samples<NoAttrs>({{.low = -7, .high = 7}}); }
+  static constexpr SampleRange samples[] = {{.low = -7, .high = 7}};
 };
 
 struct Cos {
   static constexpr OpInfo info{"cos", "cos x"};
   template <class T> SSPO_HD static T scalar(T x) { return cos(x); }
   static Tensor vjp(const Tensor& g, const Tensor& x) { return -(g * sin(x)); }
-  static auto samples() { return elementwise_samples<NoAttrs>({{.low = -7, .high = 7}}); }
+  static constexpr SampleRange samples[] = {{.low = -7, .high = 7}};
 };
 
 struct Tanh {
   static constexpr OpInfo info{"tanh", "tanh x"};
   template <class T> SSPO_HD static T scalar(T x) { return tanh(x); }
   static Tensor vjp(const Tensor& g, Meta, const Tensor& y) { return g * (1.0 - square(y)); }
-  static auto samples() { return elementwise_samples<NoAttrs>({{}}); }
+  static constexpr SampleRange samples[] = {{}};
 };
 
 // --- activations -----------------------------------------------------------------------------------
@@ -246,14 +251,14 @@ struct Sigmoid {
   static constexpr OpInfo info{"sigmoid", "σ(x) = 1 / (1 + e^-x)"};
   template <class T> SSPO_HD static T scalar(T x) { return sigmoid(x); }
   static Tensor vjp(const Tensor& g, Meta, const Tensor& y) { return g * y * (1.0 - y); }
-  static auto samples() { return elementwise_samples<NoAttrs>({{.low = -6, .high = 6}}); }
+  static constexpr SampleRange samples[] = {{.low = -6, .high = 6}};
 };
 
 struct Relu {
   static constexpr OpInfo info{"relu", "max(x, 0)"};
   template <class T> SSPO_HD static T scalar(T x) { return max(x, T(0)); }
   static Tensor vjp(const Tensor& g, const Tensor& x) { return where(x <= 0.0, number_like(g, 0), g); }  // NaN: g
-  static auto samples() { return elementwise_samples<NoAttrs>({{.away_from = 0}}); }
+  static constexpr SampleRange samples[] = {{.away_from = 0}};
 };
 
 struct SiluSlope {
@@ -267,16 +272,16 @@ struct SiluSlope {
       const Tensor s = sigmoid(x);
       return s * (1.0 - s) * (2.0 + x * (1.0 - 2.0 * s));
     };
-    return {need[0] ? apply<SiluSlope>(gg, x) : Tensor{}, need[1] ? gg * g * curvature() : Tensor{}};
+    return {need[0] ? silu_slope(gg, x) : Tensor{}, need[1] ? gg * g * curvature() : Tensor{}};
   }
-  static auto samples() { return elementwise_samples<NoAttrs>({{}, {.low = -6, .high = 6}}); }
+  static constexpr SampleRange samples[] = {{}, {.low = -6, .high = 6}};
 };
 
 struct Silu {
   static constexpr OpInfo info{"silu", "x σ(x)"};
   template <class T> SSPO_HD static T scalar(T x) { return x * sigmoid(x); }
-  static Tensor vjp(const Tensor& g, const Tensor& x) { return apply<SiluSlope>(g, x); }
-  static auto samples() { return elementwise_samples<NoAttrs>({{.low = -6, .high = 6}}); }
+  static Tensor vjp(const Tensor& g, const Tensor& x) { return silu_slope(g, x); }
+  static constexpr SampleRange samples[] = {{.low = -6, .high = 6}};
 };
 
 struct GeluErfSlope {
@@ -287,16 +292,16 @@ struct GeluErfSlope {
   }
   static Grads<2> vjp(Needs need, const Tensor& gg, const Tensor& g, const Tensor& x) {
     const auto curvature = [&] { return 0.3989422804014327 * exp(-0.5 * square(x)) * (2.0 - square(x)); };
-    return {need[0] ? apply<GeluErfSlope>(gg, x) : Tensor{}, need[1] ? gg * g * curvature() : Tensor{}};
+    return {need[0] ? gelu_erf_slope(gg, x) : Tensor{}, need[1] ? gg * g * curvature() : Tensor{}};
   }
-  static auto samples() { return elementwise_samples<NoAttrs>({{}, {.low = -5, .high = 5}}); }
+  static constexpr SampleRange samples[] = {{}, {.low = -5, .high = 5}};
 };
 
 struct GeluErf {
   static constexpr OpInfo info{"gelu_erf", "x Φ(x), Φ(x) = (1 + erf(x/√2)) / 2"};  // Hendrycks & Gimpel 2016
   template <class T> SSPO_HD static T scalar(T x) { return T(0.5) * x * (T(1) + erf(x * T(0.7071067811865476))); }
-  static Tensor vjp(const Tensor& g, const Tensor& x) { return apply<GeluErfSlope>(g, x); }
-  static auto samples() { return elementwise_samples<NoAttrs>({{.low = -5, .high = 5}}); }
+  static Tensor vjp(const Tensor& g, const Tensor& x) { return gelu_erf_slope(g, x); }
+  static constexpr SampleRange samples[] = {{.low = -5, .high = 5}};
 };
 
 struct GeluTanhSlope {
@@ -312,9 +317,9 @@ struct GeluTanhSlope {
       const Tensor t = tanh(c * (x + a * x * square(x))), du = c * (1.0 + 3 * a * square(x)), ddu = 6 * a * c * x;
       return (1.0 - square(t)) * (du + 0.5 * x * ddu - x * t * square(du));
     };
-    return {need[0] ? apply<GeluTanhSlope>(gg, x) : Tensor{}, need[1] ? gg * g * curvature() : Tensor{}};
+    return {need[0] ? gelu_tanh_slope(gg, x) : Tensor{}, need[1] ? gg * g * curvature() : Tensor{}};
   }
-  static auto samples() { return elementwise_samples<NoAttrs>({{}, {.low = -5, .high = 5}}); }
+  static constexpr SampleRange samples[] = {{}, {.low = -5, .high = 5}};
 };
 
 struct GeluTanh {
@@ -322,8 +327,8 @@ struct GeluTanh {
   template <class T> SSPO_HD static T scalar(T x) {
     return T(0.5) * x * (T(1) + tanh(T(0.7978845608028654) * (x + T(0.044715) * x * x * x)));
   }
-  static Tensor vjp(const Tensor& g, const Tensor& x) { return apply<GeluTanhSlope>(g, x); }
-  static auto samples() { return elementwise_samples<NoAttrs>({{.low = -5, .high = 5}}); }
+  static Tensor vjp(const Tensor& g, const Tensor& x) { return gelu_tanh_slope(g, x); }
+  static constexpr SampleRange samples[] = {{.low = -5, .high = 5}};
 };
 
 struct QuickGeluSlope {
@@ -338,23 +343,23 @@ struct QuickGeluSlope {
       const Tensor s = sigmoid(a * x);
       return a * s * (1.0 - s) * (2.0 + a * x * (1.0 - 2.0 * s));
     };
-    return {need[0] ? apply<QuickGeluSlope>(gg, x) : Tensor{}, need[1] ? gg * g * curvature() : Tensor{}};
+    return {need[0] ? quick_gelu_slope(gg, x) : Tensor{}, need[1] ? gg * g * curvature() : Tensor{}};
   }
-  static auto samples() { return elementwise_samples<NoAttrs>({{}, {.low = -4, .high = 4}}); }
+  static constexpr SampleRange samples[] = {{}, {.low = -4, .high = 4}};
 };
 
 struct QuickGelu {
   static constexpr OpInfo info{"quick_gelu", "x σ(1.702 x)"};  // CLIP's activation
   template <class T> SSPO_HD static T scalar(T x) { return x * sigmoid(T(1.702) * x); }
-  static Tensor vjp(const Tensor& g, const Tensor& x) { return apply<QuickGeluSlope>(g, x); }
-  static auto samples() { return elementwise_samples<NoAttrs>({{.low = -4, .high = 4}}); }
+  static Tensor vjp(const Tensor& g, const Tensor& x) { return quick_gelu_slope(g, x); }
+  static constexpr SampleRange samples[] = {{.low = -4, .high = 4}};
 };
 
 struct Softplus {
   static constexpr OpInfo info{"softplus", "ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|)"};
   template <class T> SSPO_HD static T scalar(T x) { return max(x, T(0)) + log1p(exp(-abs(x))); }
   static Tensor vjp(const Tensor& g, const Tensor& x) { return g * sigmoid(x); }
-  static auto samples() { return elementwise_samples<NoAttrs>({{.low = -8, .high = 8}}); }
+  static constexpr SampleRange samples[] = {{.low = -8, .high = 8}};
 };
 
 // --- choice ----------------------------------------------------------------------------------------
@@ -367,7 +372,7 @@ struct Clamp {
     const Tensor zero = number_like(g, 0);
     return where(x >= a.low, where(x <= a.high, g, zero), zero);
   }
-  static auto samples() { return elementwise_samples<Attrs>({{.away_from = 1.5}}, {-5, 1.5}); }
+  static std::vector<Sample<Attrs>> samples();
 };
 
 struct Where {
@@ -400,7 +405,7 @@ struct Compare {
     else if constexpr (R == Relation::equal) return select(a == b, yes, no);
     else return select(a != b, yes, no);
   }
-  static auto samples() { return elementwise_samples<NoAttrs>({{}, {}}); }
+  static constexpr SampleRange samples[] = {{}, {}};
 };
 using Less = Compare<Relation::less>;
 using LessEqual = Compare<Relation::less_equal>;

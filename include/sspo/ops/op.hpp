@@ -5,7 +5,7 @@
 //     static constexpr OpInfo info{"softplus", "log(1 + e^x)"};
 //     template <class T> SSPO_HD static T scalar(T x) { return max(x, T(0)) + log1p(exp(-abs(x))); }
 //     static Tensor vjp(const Tensor& g, const Tensor& x) { return g * sigmoid(x); }
-//     static Samples samples();
+//     static constexpr SampleRange samples[] = {{.low = -8, .high = 8}};   // see sample.hpp
 //   };
 //   struct Matmul { static Tensor forward(const Attrs&, const Tensor& a, const Tensor& b); ... };
 //

@@ -1,8 +1,8 @@
 // Samples: the inputs on which an op is checked (sspo/testing.hpp), timed and documented. They stand in
-// the op's own struct, so that no op is without them.
+// the op's own struct, so that no op is without them: an elementwise op without attributes names a range per operand,
+//   static constexpr SampleRange samples[] = {{.low = -8, .high = 8}};
+// any other is asked for a list: static std::vector<Sample<Attrs>> samples().
 #pragma once
-#include <functional>
-
 #include "sspo/grad/node.hpp"
 
 namespace sspo {
@@ -17,7 +17,7 @@ struct Sample {
 // A call that must fail, and what its message must contain.
 struct Bad {
   std::string label;
-  std::function<void()> call;
+  Function<void()> call;
   std::vector<std::string> says;
 };
 

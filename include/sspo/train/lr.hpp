@@ -1,13 +1,12 @@
 // Learning rates as functions of the step: plain values to pass, combine and plot.
 //   LearningRate lr = warmup(cosine(1.5e-3, 1500, 0.02), 100);      lr(step)
 #pragma once
-#include <functional>
-
 #include "sspo/base/config.hpp"
+#include "sspo/base/function.hpp"
 
 namespace sspo {
 
-using LearningRate = std::function<double(Index step)>;  // step counts from 0
+using LearningRate = Function<double(Index step)>;  // step counts from 0
 
 LearningRate constant_lr(double lr);
 LearningRate linear_lr(double lr, Index steps, double end = 0);           // lr down to end * lr at the last step
