@@ -35,11 +35,12 @@ struct Chain {
         t(Tensor::from(std::vector<float>{7, 801.5f}, {2}, device)),
         cotangent(on(normal_of("cotangent.picture", {2, 24, 16, 3}), device, dtype)) {}
 
-  Tensor picture(const Tensor& from) const {
-    const Tensor z = unet.model(from, t, text.model(ids).last_hidden_state);
-    return vae.model.decode(from_model(z, vae.model.config()));
-  }
-  Tensor loss(const Tensor& from) const { return sum(picture(from) * cotangent); }
+  Tensor states() const { return text.model(ids).last_hidden_state; }
+  Tensor latents(const Tensor& from, const Tensor& words) const { return unet.model(from, t, words); }
+  Tensor decoded(const Tensor& z) const { return vae.model.decode(from_model(z, vae.model.config())); }
+  Tensor picture(const Tensor& from) const { return decoded(latents(from, states())); }
+  Tensor loss_of(const Tensor& picture) const { return sum(picture * cotangent); }
+  Tensor loss(const Tensor& from) const { return loss_of(picture(from)); }
 
   std::vector<Param> params() const {
     std::vector<Param> all(text.params.begin(), text.params.end());
@@ -59,10 +60,10 @@ double slope_of(F&& f) {
   return (4 * central(h / 2) - central(h)) / 3;
 }
 
-// Value, then the gradient of every parameter and of x that has one.
-template <class Net>
-std::vector<Tensor> bits_of(const Params& params, const Tensor& y, const Tensor& x, const Net& loss) {
-  const Gradients g = backward(loss(y));
+// The output, the gradient of x, and that of each parameter which has one.
+template <class List>
+std::vector<Tensor> bits_of(const List& params, const Tensor& y, const Tensor& x, const Tensor& cotangent) {
+  const Gradients g = backward(sum(y * cotangent));
   std::vector<Tensor> bits = {y, g[x]};
   for (const Param& p : params)
     if (const Tensor* own = p.gradient(g)) bits.push_back(*own);
@@ -105,9 +106,7 @@ struct WideUNet {
     return made;
   }
   Tensor operator()() const { return unet(x, t, text); }
-  std::vector<Tensor> bits(const Tensor& y) const {
-    return bits_of(params, y, x, [&](const Tensor& out) { return sum(out * cotangent); });
-  }
+  std::vector<Tensor> bits(const Tensor& y) const { return bits_of(params, y, x, cotangent); }
   Tensor recomputed() const {
     return recompute([this](const Tensors& in) { return unet(in[0], t, text); }, {x});
   }
@@ -116,9 +115,10 @@ struct WideUNet {
 }  // namespace
 
 TEST_CASE("double: through text encoder, UNet and decoder, each parameter's derivative along a random direction within 1e-6") {
-  const Chain c(DType::f64);
+  Chain c(DType::f64);
   const Gradients g = backward(c.loss(c.x));
-  const Tensor from = detach(c.x);
+  for (Params* part : {&c.text.params, &c.unet.params, &c.vae.params}) part->frozen();
+  const Tensor from = detach(c.x), words = c.states(), z = c.latents(from, words);
   double worst = 0;
   int checked = 0, without = 0;
   const auto compare = [&](const std::string& name, double slope, double found) {
@@ -133,7 +133,11 @@ TEST_CASE("double: through text encoder, UNet and decoder, each parameter's deri
   for (Param p : c.params()) {
     const Tensor* own = p.gradient(g);
     const Tensor at = p.value() + 0.0, v = direction(p.name(), p.shape());
-    const auto moved = [&](double h) { return p.assign(at + v * h), c.loss(from).item<double>(); };
+    const auto moved = [&](double h) {
+      p.assign(at + v * h);  // only what comes after the parameter changes
+      const bool of_vae = c.vae.params.contains(p.name()), of_unet = !of_vae && c.unet.params.contains(p.name());
+      return c.loss_of(of_vae ? c.decoded(z) : of_unet ? c.decoded(c.latents(from, words)) : c.picture(from)).item<double>();
+    };
     if (!own) {  // the encoder's half of the autoencoder: nothing depends on it
       ++without;
       CHECK(p.name().substr(0, 8) == (p.name()[0] == 'q' ? "quant_co" : "encoder."));
@@ -153,13 +157,7 @@ TEST_CASE("double: through text encoder, UNet and decoder, each parameter's deri
 
 TEST_CASE("double: recompute gives the same bits, value and gradients") {
   const Chain c(DType::f64);
-  const auto all_bits = [&](const Tensor& picture) {
-    const Gradients g = backward(sum(picture * c.cotangent));
-    std::vector<Tensor> bits = {picture, g[c.x]};
-    for (const Param& p : c.params())
-      if (const Tensor* own = p.gradient(g)) bits.push_back(*own);
-    return bits;
-  };
+  const auto all_bits = [&](const Tensor& picture) { return bits_of(c.params(), picture, c.x, c.cotangent); };
   const std::vector<Tensor> plain = all_bits(c.picture(c.x));
   CHECK(plain.size() > 200);
   check_same(all_bits(recompute([&](const Tensors& in) { return c.picture(in[0]); }, {c.x})), plain);
