@@ -23,7 +23,7 @@ struct Cursor {
 };
 
 [[noreturn]] void refuse_at(Place place, std::uint64_t at, std::string what, std::string expected = {}, std::string got = {}) {
-  place.at = "@" + std::to_string(at);
+  place.at += "@" + std::to_string(at);  // behind the line, if the text is one
   bad_file(place, std::move(what), std::move(expected), std::move(got));
 }
 
@@ -54,7 +54,7 @@ bool JsonEvents::parse_error(std::size_t position, const std::string& token, con
 }
 
 void JsonEvents::refuse(std::uint64_t at, const std::string& field, std::string what, std::string expected, std::string got) const {
-  refuse_at({.path = place_.path, .field = field}, at, std::move(what), std::move(expected), std::move(got));
+  refuse_at({.path = place_.path, .at = place_.at, .field = field}, at, std::move(what), std::move(expected), std::move(got));
 }
 
 void check_json_bytes(std::string_view text, const Place& place, std::uint64_t base) {
