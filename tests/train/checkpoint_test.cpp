@@ -1,4 +1,5 @@
 // Checkpoints: the same bits after a resume; damage of every kind noticed and named; nothing silently started anew.
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -37,7 +38,7 @@ void overwrite(const std::string& path, const std::string& bytes) { std::ofstrea
 }  // namespace
 
 TEST_CASE("checkpoint: a resumed run has the bits of the uninterrupted one: weights, moments, average, notes") {
-  const TempFolder folder;
+  const TempFolder folder(TempFolder::in_memory);
   SmallRun whole;
   whole.train(4);
   whole.state.notes["seen"] = "4";
@@ -60,13 +61,13 @@ TEST_CASE("checkpoint: each file truncated, flipped, removed, emptied, swapped o
   SmallRun at2;
   at2.train(2);
   at2.state.notes["seen"] = "2";
-  const TempFolder good;
+  const TempFolder good(TempFolder::in_memory);
   save_two(good / "c");
   for (const std::string& file : files)
     for (const char* damage : {"truncated", "flipped", "removed", "empty", "swapped"}) {
       CAPTURE(file);
       CAPTURE(damage);
-      const TempFolder folder;
+      const TempFolder folder(TempFolder::in_memory);
       fs::copy(good / "c", folder / "c", fs::copy_options::recursive);
       const std::string path = folder / ("c/step-4/" + file), kind = damage;
       std::string bytes = content(path);
@@ -93,7 +94,7 @@ TEST_CASE("checkpoint: each file truncated, flipped, removed, emptied, swapped o
 }
 
 TEST_CASE("checkpoint: a foreign file, another run's, another model's; none valid is an error") {
-  const TempFolder folder;
+  const TempFolder folder(TempFolder::in_memory);
   save_two(folder / "c");
   overwrite(folder / "c/step-4/notes.txt", "mine");
   Said said;
@@ -116,7 +117,7 @@ TEST_CASE("checkpoint: a foreign file, another run's, another model's; none vali
 }
 
 TEST_CASE("checkpoint: no checkpoint yet is a start, checkpoints that are gone are not") {
-  const TempFolder folder;
+  const TempFolder folder(TempFolder::in_memory);
   SmallRun run;
   CHECK_FALSE(Checkpoints(folder / "c", "run-a").resume(run.state, [](const std::string&) {}));
   save_two(folder / "c");
@@ -126,7 +127,7 @@ TEST_CASE("checkpoint: no checkpoint yet is a start, checkpoints that are gone a
 }
 
 TEST_CASE("checkpoint: pruned only after the save; leftovers of killed saves go") {
-  const TempFolder folder;
+  const TempFolder folder(TempFolder::in_memory);
   Checkpoints checkpoints(folder / "c", "run-a");
   SmallRun run;
   for (int i = 0; i < 5; ++i) run.train(1), checkpoints.save(run.state);
@@ -141,7 +142,7 @@ TEST_CASE("checkpoint: pruned only after the save; leftovers of killed saves go"
 }
 
 TEST_CASE("checkpoint: never holds a number that is not finite") {
-  const TempFolder folder;
+  const TempFolder folder(TempFolder::in_memory);
   SmallRun run;
   run.train(1);
   for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {

@@ -26,7 +26,7 @@ struct TwoStates {  // of one run, after steps 1 and 2; made before any fork: a 
 };
 
 long calls_of_two_saves(TwoStates& states) {
-  const TempFolder folder;
+  const TempFolder folder(TempFolder::in_memory);
   io::set_fault("any:1000000:eio");
   states.save_both(folder / "c");
   const long calls = io::fault_calls();
@@ -59,7 +59,7 @@ TEST_CASE("faults: a kill at every call of two saves leaves the last finished on
   Index last = 0;
   for (long k = 1; k <= calls; ++k) {
     CAPTURE(k);
-    const TempFolder folder;
+    const TempFolder folder(TempFolder::in_memory);
     const pid_t child = fork();
     if (child == 0) {
       io::set_fault(("any:" + std::to_string(k) + ":kill").c_str());
@@ -86,7 +86,7 @@ TEST_CASE("faults: a full or broken disk at every call: one error with path and 
     for (long k = 1; k <= calls; ++k) {
       CAPTURE(kind);
       CAPTURE(k);
-      const TempFolder folder;
+      const TempFolder folder(TempFolder::in_memory);
       io::set_fault(("any:" + std::to_string(k) + ":" + kind).c_str());
       bool failed = false;
       try {
@@ -114,7 +114,7 @@ TEST_CASE("faults: short writes and interrupted calls are made up for" * doctest
     for (long k = 1;; ++k) {
       CAPTURE(op);
       CAPTURE(k);
-      const TempFolder folder;
+      const TempFolder folder(TempFolder::in_memory);
       io::set_fault((std::string(op) + ":" + std::to_string(k) + ":short").c_str());
       states.save_both(folder / "c");
       const long calls = io::fault_calls();
@@ -127,7 +127,7 @@ TEST_CASE("faults: short writes and interrupted calls are made up for" * doctest
 TEST_CASE("faults: the order of a save is that of promise D3" * doctest::skip(!io::faults_built_in())) {
   // A skipped fsync would shift these: files, each its own; the manifest; the folder; then the rename; then the parent.
   TwoStates states;
-  const TempFolder folder;
+  const TempFolder folder(TempFolder::in_memory);
   Checkpoints checkpoints(folder / "c", "run");
   for (const char* op : {"fsync", "rename"}) {
     io::set_fault((std::string(op) + ":1000000:eio").c_str());

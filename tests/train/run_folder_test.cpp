@@ -66,7 +66,7 @@ TEST_CASE("run folder: room on the disk") {
   const TempFolder folder;
   const RunFolder run(folder / "run");
   run.require_space(1, "a checkpoint");
-  check_error([&] { run.require_space(std::uint64_t(1) << 60, "two checkpoints"); }, {"too little room on the disk for two checkpoints", "expected  1099511627776 MiB"});
+  check_error([&] { run.require_space(std::uint64_t(1) << 60, "two checkpoints"); }, {"too little room on the disk for two checkpoints", "expected 1099511627776 MiB"});
 }
 
 TEST_CASE("metrics: a torn line is dropped, later steps are cut, numbers come back exactly") {
