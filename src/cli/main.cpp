@@ -1,5 +1,5 @@
 // The program sspo: verbs over the library. stdout is data, stderr is talk, an error is one line of it.
-// Exit codes: 0 done, 64 wrong usage, 65 bad input, 70 internal error, 74 input/output, 76 not finite, 128 + n signal n.
+// Exit codes: 0 done, 64 wrong usage, 65 bad input, 70 internal error, 74 input/output, 75 locked, 76 not finite, 128 + n signal n.
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
@@ -14,7 +14,7 @@
 namespace sspo::cli {
 namespace {
 
-enum Exit { done = 0, usage = 64, bad_input = 65, internal = 70, io_error = 74, non_finite = 76 };
+enum Exit { done = 0, usage = 64, bad_input = 65, internal = 70, io_error = 74, locked = 75, non_finite = 76 };
 
 int exit_code(ErrorKind kind) {
   switch (kind) {
@@ -22,6 +22,7 @@ int exit_code(ErrorKind kind) {
     case ErrorKind::file: return bad_input;
     case ErrorKind::io: return io_error;
     case ErrorKind::non_finite: return non_finite;
+    case ErrorKind::locked: return locked;
     default: return internal;
   }
 }

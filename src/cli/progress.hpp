@@ -11,7 +11,7 @@ namespace sspo::cli {
 
 class Progress {
  public:
-  Progress(std::string what, Index total);
+  Progress(std::string what, Index total, Index already = 0);  // `already`: done by an earlier process
   ~Progress();  // leaves the line of the bar
   Progress(const Progress&) = delete;
   void update(Index done, std::string_view note);
@@ -19,7 +19,7 @@ class Progress {
  private:
   using Clock = std::chrono::steady_clock;
   std::string what_;
-  Index total_;
+  Index total_, already_;
   bool terminal_;
   Clock::time_point start_ = Clock::now(), shown_{};
 };

@@ -20,10 +20,12 @@ void on_signal(int signal) {
 void catch_signals() {
   struct sigaction action = {};
   action.sa_handler = on_signal;
-  for (int signal : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaction(signal, &action, nullptr);
   action.sa_handler = SIG_IGN;
-  sigaction(SIGPIPE, &action, nullptr);
+  for (int signal : {SIGPIPE, SIGXFSZ}) sigaction(signal, &action, nullptr);
 }
+
+int signal_received() { return received; }
 
 void stop_if_interrupted() {
   if (received) throw Interrupted{received};

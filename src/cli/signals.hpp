@@ -6,7 +6,8 @@ namespace sspo::cli {
 
 struct Interrupted { int signal; };  // thrown
 
-void catch_signals();        // SIGINT, SIGTERM, SIGHUP; and SIGPIPE becomes a write error
+void catch_signals();        // SIGINT, SIGTERM, SIGHUP, SIGUSR1; SIGPIPE and SIGXFSZ become write errors
+int signal_received();       // 0: none
 void stop_if_interrupted();  // throws Interrupted
 
 }  // namespace sspo::cli

@@ -15,6 +15,7 @@
 #include "cli/sample.hpp"
 #include "cli/step.hpp"
 #include "cli/tokenize.hpp"
+#include "cli/train.hpp"
 #include "cli/train_tokenizer.hpp"
 
 namespace sspo::cli {
@@ -160,6 +161,20 @@ void add_step(CLI::App& app) {
   });
 }
 
+void add_train(CLI::App& app) {
+  const auto [verb, o] = verb_of<TrainCommand>(app, "train", "train a model by a recipe; the run can be stopped and resumed at any step", train,
+                                               "  sspo train recipes/tiny.toml --out out/tiny\n"
+                                               "  sspo train recipes/tiny.toml --out out/tiny --resume auto\n"
+                                               "  sspo train recipes/tiny.toml --out out/dpo --set objective=spin --set optimizer.lr=3e-5");
+  verb->add_option("recipe", o->recipe, "TOML file")->required();
+  verb->add_option("--out", o->out, "the run's folder")->required();
+  verb->add_option("--resume", o->resume, "auto: from the newest valid checkpoint, if there is one; never; or a checkpoint's folder");
+  verb->add_option("--set", o->settings, "key=value in place of the recipe's")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verb->add_option("--max-memory", o->max_memory, "most bytes in tensors, 4G for instance");
+  add_threads_and_isa(verb, o->threads, o->isa);
+  verb->add_flag("--json", o->json, "summary as JSON");
+}
+
 void add_tokenize(CLI::App& app) {
   const auto [verb, o] = verb_of<TokenizeOptions>(app, "tokenize", "token ids of a text, or of each line of a JSONL file", tokenize,
                                                   "  sspo tokenize --tokenizer stable-diffusion-v1-5/tokenizer 'a lighthouse in fog'\n"
@@ -246,7 +261,7 @@ void add_verbs(CLI::App& app) {
     if (app.get_subcommands().empty()) throw CLI::RequiredError("a verb");
   });
   app.option_defaults()->always_capture_default();
-  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_tokenize, add_tokenizer, add_inspect, add_ops}) add(app);
+  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_tokenize, add_tokenizer, add_inspect, add_ops}) add(app);
   app.footer("sspo VERB --help tells a verb's options and shows examples.\n\nExamples:\n  sspo demo --out out/demo\n  sspo inspect stable-diffusion-v1-5");
 }
 

@@ -8,6 +8,7 @@
 #include "backend.hpp"
 #include "sspo/grad/trace.hpp"
 #include "sspo/grad/call.hpp"
+#include "sspo/grad/finite_watch.hpp"
 
 namespace sspo {
 
@@ -119,6 +120,7 @@ CallRecord::CallRecord(const OpInfo& op, std::span<const Tensor> inputs, Site at
 CallRecord::~CallRecord() { memory_label() = outer_label_; }
 
 void CallRecord::finish(const Tensor& y) {
+  if (FiniteWatch* watch = FiniteWatch::current()) watch->look(op_.name, inputs_, y);
   Trace* trace = y.device().state().trace;
   if (!trace || start_us_ < 0) return;
   std::string shapes;

@@ -1,3 +1,4 @@
+#include "io/calls.hpp"
 #include "sspo/io/file.hpp"
 
 #include <fcntl.h>
@@ -30,9 +31,9 @@ std::string folder_of(const std::string& path) {
 
 // A call that a signal interrupts is made again.
 template <class F>
-auto retry(F call) {
-  auto result = call();
-  while (result < 0 && errno == EINTR) result = call();
+auto retry(const char* op, F call) {
+  auto result = faulty(op, call);
+  while (result < 0 && errno == EINTR) result = faulty(op, call);
   return result;
 }
 
@@ -64,7 +65,7 @@ void check_plain_name(std::string_view name, const Place& place) {
 
 File::File(std::string path) : path_(std::move(path)) {
   // Without O_NONBLOCK the open of a pipe waits for a writer.
-  descriptor_ = retry([&] { return open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); });
+  descriptor_ = retry("open", [&] { return open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); });
   if (descriptor_ < 0) io_error(path_, "cannot be opened", errno);
   struct stat info {};
   const int reason = fstat(descriptor_, &info) == 0 ? 0 : errno;
@@ -91,7 +92,7 @@ void File::read(std::uint64_t offset, void* to, std::uint64_t bytes) const {
   char* next = static_cast<char*>(to);
   while (bytes > 0) {
     const std::uint64_t piece = bytes < (1u << 30) ? bytes : 1u << 30;  // the kernel reads less than 2 GiB at once
-    const auto got = retry([&] { return pread(descriptor_, next, piece, static_cast<off_t>(offset)); });
+    const auto got = retry("read", [&] { return pread(descriptor_, next, piece, static_cast<off_t>(offset)); });
     if (got < 0) io_error(path_, "cannot be read", errno);
     if (got == 0) bad_file({.path = path_, .at = "@" + std::to_string(offset)}, "the file became shorter while it was read",
                            std::to_string(size_) + " bytes");
@@ -110,7 +111,7 @@ std::string File::text(std::uint64_t limit) const {
 FileWriter::FileWriter(std::string path) : path_(std::move(path)), part_(path_ + ".tmp") {
   struct stat there {};  // root could rename a file over a device
   if (lstat(path_.c_str(), &there) == 0 && !S_ISREG(there.st_mode) && !S_ISLNK(there.st_mode)) no_file(path_, there.st_mode);
-  descriptor_ = retry([&] { return open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666); });
+  descriptor_ = retry("open", [&] { return open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666); });
   if (descriptor_ < 0) io_error(part_, "cannot be written", errno);
 }
 
@@ -128,16 +129,17 @@ void FileWriter::give_up(int reason) {
 
 void FileWriter::write(std::string_view bytes) {
   while (!bytes.empty()) {
-    const auto done = retry([&] { return ::write(descriptor_, bytes.data(), bytes.size()); });
+    const auto done = retry("write", [&] { return ::write(descriptor_, bytes.data(), few(bytes.size())); });
     if (done < 0) give_up(errno);
     bytes.remove_prefix(static_cast<std::size_t>(done));
   }
 }
 
 void FileWriter::finish() {
-  if (retry([&] { return fsync(descriptor_); }) != 0) give_up(errno);
-  if (close(std::exchange(descriptor_, -1)) != 0 || rename(part_.c_str(), path_.c_str()) != 0) {
+  if (retry("fsync", [&] { return fsync(descriptor_); }) != 0) give_up(errno);
+  if (faulty("close", [&] { return close(std::exchange(descriptor_, -1)); }) != 0 || faulty("rename", [&] { return rename(part_.c_str(), path_.c_str()); }) != 0) {
     const int reason = errno;
+    if (descriptor_ >= 0) close(std::exchange(descriptor_, -1));
     unlink(part_.c_str());
     io_error(path_, "cannot be written", reason);
   }
@@ -145,8 +147,8 @@ void FileWriter::finish() {
 }
 
 void sync(const std::string& path) {
-  const int descriptor = retry([&] { return open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); });
-  const bool synced = descriptor >= 0 && (retry([&] { return fsync(descriptor); }) == 0 || errno == EINVAL);  // EINVAL: it cannot be synced
+  const int descriptor = retry("open", [&] { return open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); });
+  const bool synced = descriptor >= 0 && (retry("fsync", [&] { return fsync(descriptor); }) == 0 || errno == EINVAL);  // EINVAL: it cannot be synced
   const int reason = errno;
   if (descriptor >= 0) close(descriptor);
   if (!synced) io_error(path, "cannot be synced", reason);

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "io/calls.hpp"
 #include "io/json.hpp"
 #include "io/text.hpp"
 #include "sspo/io/hash.hpp"
@@ -127,8 +128,8 @@ Manifest verify_folder(const std::string& folder) {
 FolderWriter::FolderWriter(std::string path) : path_(std::move(path)), part_(path_ + ".tmp") {
   std::error_code error;
   if (fs::exists(fs::symlink_status(path_, error))) io_error(path_, "is there already", "what is finished is never changed");
-  fs::remove_all(part_, error);
-  if (!error) fs::create_directories(part_, error);
+  error = remove_tree(part_);
+  if (!error) error = make_folders(part_);
   if (error) io_error(part_, "cannot be made: " + error.message());
 }
 
@@ -147,9 +148,7 @@ Manifest FolderWriter::finish(Manifest::About about) {
   write_file(part_ + "/" + file_name, write_manifest(manifest));
   std::reverse(all.folders.begin(), all.folders.end());  // the inner ones first
   for (const std::string& folder : all.folders) sync(folder);
-  std::error_code error;
-  fs::rename(part_, path_, error);
-  if (error) io_error(path_, "cannot be written: " + error.message());
+  if (const std::error_code error = move_path(part_, path_)) io_error(path_, "cannot be written: " + error.message());
   finished_ = true;
   const fs::path parent = fs::path(path_).parent_path();
   sync(parent.empty() ? "." : parent.string());

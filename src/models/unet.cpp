@@ -122,23 +122,26 @@ Tensor UNet::operator()(const Tensor& sample, const Tensor& t, const Tensor& tex
           .expected = "sample [B, H, W, " + std::to_string(config_.in_channels) + "], timestep [B], text [B, N, " + std::to_string(config_.cross_attention_dim[0]) + "]",
           .got = sample.str() + ", " + t.str() + ", " + text.str()}, at);
   const Tensor temb = embed_time(t, sample.dtype());
+  const auto again = [this](const auto& f, const Tensor& x, const Tensor& y) {
+    return recompute_ ? recompute([&f](const Tensors& in) { return f(in[0], in[1]); }, {x, y}) : f(x, y);
+  };
   Tensor h = conv_in_(config_.center_input_sample ? sample * 2 - 1 : sample);
 
   Tensors skips{h};
   for (const UNetBlock& block : down_) {
     for (std::size_t i = 0; i < block.resnets.size(); ++i) {
-      h = block.resnets[i](h, temb);
-      if (!block.attentions.empty()) h = block.attentions[i](h, text);
+      h = again(block.resnets[i], h, temb);
+      if (!block.attentions.empty()) h = again(block.attentions[i], h, text);
       skips.push_back(h);
     }
     if (block.downsample) skips.push_back(h = (*block.downsample)(h));
   }
-  if (config_.mid_block) h = mid_resnets_[1](mid_attention_[0](mid_resnets_[0](h, temb), text), temb);
+  if (config_.mid_block) h = again(mid_resnets_[1], again(mid_attention_[0], again(mid_resnets_[0], h, temb), text), temb);
   for (const UNetBlock& block : up_) {
     for (std::size_t i = 0; i < block.resnets.size(); ++i) {
-      h = block.resnets[i](cat({h, skips.back()}, -1), temb);
+      h = again(block.resnets[i], cat({h, skips.back()}, -1), temb);
       skips.pop_back();
-      if (!block.attentions.empty()) h = block.attentions[i](h, text);
+      if (!block.attentions.empty()) h = again(block.attentions[i], h, text);
     }
     if (block.upsample) h = (*block.upsample)(h, skips.back().dim(1), skips.back().dim(2));  // odd sizes, too, meet their skip
   }

@@ -64,6 +64,18 @@ AdamW::AdamW(const Params& params, Options o) : options(o) {
   }
 }
 
+void AdamW::restore(Index steps, const Function<Tensor(const char*, const Param&)>& value, Site at) {
+  if (steps < 0) fail({.op = "adamw", .what = "no number of steps", .expected = "0 or more", .got = std::to_string(steps)}, at);
+  for (const Moments& s : moments_)
+    for (const auto& [name, own] : {std::pair{"m", &s.m}, std::pair{"v", &s.v}}) {
+      const Tensor x = value(name, s.param);
+      if (!x.defined() || !(x.shape() == own->shape()) || x.dtype() != DType::f32)
+        fail({.op = "adamw", .what = std::string("the moment ") + name + " does not fit the parameter '" + s.param.name() + "'", .expected = own->str(), .got = x.defined() ? x.str() : "none"}, at);
+      backend(own->device()).copy(view(x), view(*own));
+    }
+  steps_ = steps;
+}
+
 void AdamW::step(const Gradients& g, std::optional<double> lr, Site at) { apply(g, 1, lr.value_or(options.lr), at); }
 void AdamW::step(const ClippedGradients& g, std::optional<double> lr, Site at) { apply(g.gradients, g.scale, lr.value_or(options.lr), at); }
 

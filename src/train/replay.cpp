@@ -4,6 +4,8 @@
 #include <charconv>
 #include <filesystem>
 
+#include "io/calls.hpp"
+
 namespace sspo {
 namespace {
 
@@ -52,7 +54,7 @@ bool may_be_drawn(ReferencePolicy policy, Index i, Index phase) {
 
 ReplayPool::ReplayPool(std::string folder) : folder_(std::move(folder)) {
   std::error_code error;
-  fs::create_directories(folder_, error);
+  error = io::make_folders(folder_);
   if (error) fail({.op = io::printable(folder_, 4096), .what = "the folder cannot be made: " + error.message(), .kind = ErrorKind::io}, Site{});
 }
 
@@ -100,8 +102,8 @@ void ReplayPool::prune(ReferencePolicy policy, Index phase) {
     std::error_code error;
     fs::remove_all(part, error);  // of a pruning that did not get to its end
     if (!fs::exists(path, error)) continue;
-    fs::rename(path, part, error);  // it goes whole: no reader sees half of it
-    if (!error) fs::remove_all(part, error);
+    error = io::move_path(path, part);  // it goes whole: no reader sees half of it
+    if (!error) error = io::remove_tree(part);
     if (error) fail({.op = io::printable(path, 4096), .what = "cannot be removed: " + error.message(), .kind = ErrorKind::io}, Site{});
   }
 }

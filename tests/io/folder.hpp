@@ -8,8 +8,10 @@ namespace sspo::testing {
 
 class TempFolder {
  public:
-  TempFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "sspo-test-XXXXXX").string();
+  enum Where { on_disk, in_memory };  // in memory, where the system has such a place: nothing waits for a disk to sync
+  explicit TempFolder(Where where = on_disk) {
+    const bool memory = where == in_memory && std::filesystem::is_directory("/dev/shm");
+    std::string name = ((memory ? std::filesystem::path("/dev/shm") : std::filesystem::temp_directory_path()) / "sspo-test-XXXXXX").string();
     if (!mkdtemp(name.data())) std::abort();
     path_ = name;
   }

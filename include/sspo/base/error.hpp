@@ -16,8 +16,8 @@ struct Site {
 };
 
 // input: the caller can mend it.  file: what a file holds is wrong; `op` names the place, the text is one line.
-// non_finite: numbers became NaN or infinite.
-enum class ErrorKind { input, file, memory, io, internal, non_finite };
+// non_finite: numbers became NaN or infinite.  locked: another process works there.
+enum class ErrorKind { input, file, memory, io, internal, non_finite, locked };
 
 struct ErrorInfo {
   std::string op = {};        // who found it: an op's or a function's name

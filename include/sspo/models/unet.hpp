@@ -75,11 +75,15 @@ class UNet {
   // x [B, H, W, in_channels] of any size, t [B] f32 or i64, text [B, N, cross_attention_dim] -> [B, H, W, out_channels]
   Tensor operator()(const Tensor& x, const Tensor& t, const Tensor& text, Site at = Site::current()) const;
   const UNetConfig& config() const { return config_; }
+  // From now on the backward pass computes each block's activations again from its inputs: less memory, a third more time, the same
+  // bits. The model must then outlive the graphs it made.
+  void recompute_blocks(bool yes) { recompute_ = yes; }
 
  private:
   Tensor embed_time(const Tensor& t, DType dtype) const;  // [B] -> [B, 4 C0], through SiLU
 
   UNetConfig config_;
+  bool recompute_ = false;
   nn::Conv2d conv_in_;
   nn::Linear time_linear_1_, time_linear_2_;
   std::vector<UNetBlock> down_, up_;

@@ -37,6 +37,8 @@ class AdamW {
   Index steps() const { return steps_; }
   struct Moments { Param param; Tensor m, v; };
   const std::vector<Moments>& moments() const { return moments_; }
+  // As after `steps` steps that left these moments: value("m", name), value("v", name). Error: of another shape or dtype.
+  void restore(Index steps, const Function<Tensor(const char* moment, const Param&)>& value, Site at = Site::current());
 
  private:
   void apply(const Gradients& g, double scale, double lr, Site at);

@@ -1,0 +1,152 @@
+#include "cli/train.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+
+#include "cli/progress.hpp"
+#include "cli/signals.hpp"
+#include "cli/train_tasks.hpp"
+#include "sspo/io/hash.hpp"
+#include "sspo/train/objective.hpp"
+
+namespace sspo::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+void say(const std::string& line) { fmt::print(stderr, "{}\n", io::printable(line, 4096)); }
+
+LearningRate lr_of(const Recipe& r, Index steps) {
+  const double lr = r.number("optimizer.lr"), end = r.number("lr.end");
+  const std::string kind = r.text("lr.schedule");
+  const LearningRate then = kind == "cosine" ? cosine_lr(lr, steps, end) : kind == "linear" ? linear_lr(lr, steps, end) : constant_lr(lr);
+  const Index warm = r.given("lr.warmup") ? r.integer("lr.warmup") : Index(std::lround(r.number("lr.warmup_share") * double(steps)));
+  return warm > 0 ? warmup(then, warm) : then;
+}
+
+// A folder that holds a run is gone on with, or left alone.
+void check_folder(const TrainCommand& o) {
+  if (o.resume != "never") return;
+  std::error_code none;
+  for (const char* name : {"recipe.toml", "metrics.jsonl", "checkpoints"})
+    if (fs::exists(o.out + "/" + name, none))
+      fail({.op = io::printable(o.out, 4096), .what = std::string("holds a run already: ") + name, .hint = "--resume auto goes on with it; or choose another --out"}, Site{});
+}
+
+std::uint64_t tensor_bytes(const Params& params) {
+  std::uint64_t bytes = 0;
+  for (const Param& p : params) bytes += std::uint64_t(p.shape().numel()) * size_of(p.value().dtype());
+  return bytes;
+}
+
+// What a run writes at most, in the main: checkpoints, pool, caches, self-samples, the exported model.
+std::uint64_t disk_bytes(const Recipe& r, const TrainModel& m, const TrainData& data, bool ema) {
+  const std::uint64_t trained = tensor_bytes(m.trained), checkpoint = trained * (ema ? 4 : 3);
+  std::uint64_t frozen = 0;
+  if (m.vae.frozen) frozen += tensor_bytes(*m.vae.frozen);
+  if (m.unet.frozen) frozen += tensor_bytes(*m.unet.frozen);
+  if (m.text_encoder.frozen) frozen += tensor_bytes(*m.text_encoder.frozen);
+  const std::uint64_t latent = std::uint64_t(m.latent.numel()) * 4;
+  std::uint64_t bytes = checkpoint * std::uint64_t(r.integer("train.keep") + 1) + trained + frozen;
+  if (r.kind() != pretrain_vae) bytes += std::uint64_t(data.size()) * 2 * latent;
+  if (r.kind() == preference && objective_named(r.text("objective")).second != SecondImage::none) {
+    const auto phases = std::uint64_t(r.integer("preference.phases"));
+    const Index prompts = r.integer("preference.prompts") ? r.integer("preference.prompts") : data.size();
+    bytes += phases * (trained + std::uint64_t(prompts) * latent);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+std::size_t bytes_of(const std::string& text) {
+  char* end = nullptr;
+  const double n = std::strtod(text.c_str(), &end);
+  std::string unit = end;
+  double scale = 1;
+  if (!unit.empty()) {
+    const std::string units = "KMGT";
+    const std::size_t at = units.find(char(std::toupper(unit[0])));
+    const std::string rest = unit.substr(1);
+    if (at == units.npos || (!rest.empty() && rest != "iB" && rest != "B" && rest != "i")) scale = 0;
+    else scale = std::pow(1024.0, double(at + 1));
+  }
+  if (end == text.c_str() || scale == 0 || !(n > 0) || n * scale >= 9e18)
+    fail({.op = "--max-memory", .what = "no amount of memory", .expected = "bytes, or 512M, 4G", .got = text}, Site{});
+  return std::size_t(n * scale);
+}
+
+void train(const TrainCommand& o) {
+  const Recipe recipe = read_recipe(o.recipe, o.settings);
+  check_folder(o);
+  const Device device = Device::cpu({.threads = o.threads, .isa = o.isa, .budget = o.max_memory.empty() ? 0 : bytes_of(o.max_memory)});
+  const TrainData data = open_train_data(recipe, say);
+  TrainModel model = make_train_model(recipe, data, device);
+  stop_if_interrupted();
+
+  const RunFolder run(o.out);
+  const std::string resolved = recipe.resolved();
+  run.keep_recipe(resolved);
+  Checkpoints checkpoints(run / "checkpoints", io::sha256_hex(resolved + model.digest + data.digest));
+  AdamW adamw(model.trained, {.lr = recipe.number("optimizer.lr"), .beta1 = recipe.number("optimizer.beta1"), .beta2 = recipe.number("optimizer.beta2"),
+                              .eps = recipe.number("optimizer.eps"), .weight_decay = recipe.number("optimizer.weight_decay")});
+  const double decay = recipe.number("train.ema");
+  std::optional<Ema> ema;
+  if (decay > 0) ema.emplace(model.trained, decay);
+  TrainingState state{.params = model.trained, .adamw = adamw, .ema = ema ? &*ema : nullptr};
+  if (o.resume == "auto") {
+    if (checkpoints.resume(state, say)) say(fmt::format("resumed after step {}", state.step));
+    else say("no checkpoint yet: training starts at the beginning");
+  } else if (o.resume != "never") {
+    checkpoints.load(o.resume, state);
+    say(fmt::format("resumed after step {}", state.step));
+  }
+  run.require_space(disk_bytes(recipe, model, data, ema.has_value()), "checkpoints, caches and the model");
+
+  Watchdog watchdog(recipe.number("train.watchdog_s"), o.out);
+  const TrainContext context{.recipe = recipe, .data = data, .model = model, .run = run, .device = device, .watchdog = watchdog, .say = say};
+  const Task task = make_task(context);
+  Index parameters = model.trained.numel();
+  say(fmt::format("{}: {} steps of {}, {} samples, {} parameters, seed {}, {}", recipe.text("objective"), task.steps, task.batch, data.size(), parameters, recipe.integer("seed"), device.name()));
+  Progress progress("training", task.steps, state.step);
+  TrainOptions options{.lr = lr_of(recipe, task.steps), .clip_norm = recipe.number("train.clip_norm"), .skip_z = recipe.number("train.skip_z"),
+                       .skip_after = recipe.integer("train.skip_after"), .save_every = recipe.integer("train.save_every"), .keep = recipe.integer("train.keep")};
+  options.signal = signal_received;
+  options.say = say;
+  options.progress = [&](Index done, const std::string& note) { progress.update(done, note); };
+  options.watchdog = &watchdog;
+  const TrainReport report = train(task, state, run, checkpoints, options);
+  if (report.signal) {
+    say(fmt::format("stopped after step {}; --resume auto goes on", report.steps));
+    throw Interrupted{report.signal};
+  }
+
+  watchdog.beat("exporting the model");
+  const Params& result = ema ? ema->params() : model.trained;
+  const std::string folder = run / "model";
+  std::error_code none;
+  if (!fs::exists(folder, none)) {
+    if (recipe.kind() == pretrain_vae && !recipe.given("model.vae.scaling_factor")) {
+      if (ema)
+        for (Param p : model.trained) p.assign(ema->params()[p.name()].value());
+      const double factor = measured_scaling_factor(context, *model.vae.model);
+      io::Json json = io::Json::parse(model.vae.json);
+      json["scaling_factor"] = factor;
+      model.vae.json = json.dump(2) + "\n";
+      say(fmt::format("scaling_factor {:.4f}: one over the latents' standard deviation", factor));
+    }
+    export_model(model, result, folder, {{"kind", "model"}, {"step", std::to_string(report.steps)}, {"objective", recipe.text("objective")}});
+  } else {
+    io::verify_folder(folder);
+  }
+  if (o.json)
+    fmt::print("{}\n", io::Json{{"out", io::printable(o.out, 4096)}, {"model", io::printable(folder, 4096)}, {"steps", report.steps}, {"skipped", report.skipped},
+                                {"seed", recipe.integer("seed")}, {"peak_tensor_bytes", device.memory().peak}}.dump());
+  else
+    say(fmt::format("{}: trained, peak {:.0f} MiB in tensors", folder, double(device.memory().peak) / (1 << 20)));
+}
+
+}  // namespace sspo::cli

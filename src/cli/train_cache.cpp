@@ -1,0 +1,95 @@
+#include <algorithm>
+#include <cmath>
+
+#include "cli/progress.hpp"
+#include "cli/signals.hpp"
+#include "cli/train_tasks.hpp"
+#include "sspo/io/hash.hpp"
+
+namespace sspo::cli {
+namespace {
+
+std::string digest_of(const Params& params) {
+  io::Sha256 hash;
+  for (const Param& p : params) {
+    const Tensor x = contiguous(p.value());
+    hash.add(p.name() + " " + x.str());
+    hash.add(std::string_view(static_cast<const char*>(x.raw()), std::size_t(x.numel()) * size_of(x.dtype())));
+  }
+  return hash.hex();
+}
+
+std::shared_ptr<TensorStore> filled(const TrainContext& c, const std::string& what, Index count, const io::Metadata& about, Index shard,
+                                    const std::function<Tensor(Index first, Index last)>& make) {
+  auto store = std::make_shared<TensorStore>(c.run / ("cache/" + what + "-" + key_of(about)), count, TensorStore::Options{.shard = shard, .about = about, .device = c.device});
+  const Index missing = store->missing();
+  if (missing == 0) return store;
+  Progress progress("computing " + what, count, count - missing);
+  store->fill(make, [&](Index done) {
+    stop_if_interrupted();  // what is there stays: the next start goes on with the rest
+    c.watchdog.beat("filling a cache");
+    if (done > 0) progress.update(done, "");
+    return true;
+  }, c.say);
+  return store;
+}
+
+}  // namespace
+
+std::shared_ptr<TensorStore> latent_cache(const TrainContext& c, bool losers) {
+  const Autoencoder& vae = *c.model.vae.model;
+  const std::string what = losers ? "loser-latents" : "latents";
+  const io::Metadata about{{"what", what}, {"data", c.data.digest}, {"weights", digest_of(*c.model.vae.frozen)}, {"dtype", std::string(name_of(c.model.dtype))},
+                           {"transform", "centre crop, lanczos, " + std::to_string(c.model.side)}};
+  return filled(c, what, c.data.size(), about, 16, [&](Index first, Index last) {
+    std::vector<io::Image> pictures;
+    for (Index i = first; i < last; ++i) pictures.push_back((losers ? c.data.loser : c.data.picture)(i, c.model.side));
+    const Moments m = vae.encode(cast(io::to_tensor(pictures, c.device), c.model.dtype));
+    return cast(cat({m.mean, m.logvar}, -1), DType::f32);
+  });
+}
+
+Tensor latents_of(const TensorStore& cache, const std::vector<Index>& rows, const VaeConfig& config, const Rng& rng) {
+  const Tensor both = cache.rows(rows);  // [n, h, w, 2 C]
+  const Index C = both.dim(-1) / 2;
+  return to_model(sample(Moments{slice(both, -1, 0, C), slice(both, -1, C, 2 * C)}, rng), config);
+}
+
+CaptionStates::CaptionStates(const TrainContext& c) : texts_(c.data.captions) {
+  texts_.emplace_back();
+  std::sort(texts_.begin(), texts_.end());
+  texts_.erase(std::unique(texts_.begin(), texts_.end()), texts_.end());
+  const ClipText& encoder = *c.model.text_encoder.model;
+  const int length = int(encoder.config().max_position_embeddings);
+  io::Sha256 hash;
+  for (const std::string& t : texts_) hash.add(std::to_string(t.size()) + ":" + t);
+  const ClipTokenizerFiles files = c.model.tokenizer->files();
+  const io::Metadata about{{"what", "captions"}, {"captions", hash.hex()}, {"weights", digest_of(*c.model.text_encoder.frozen)}, {"dtype", std::string(name_of(c.model.dtype))},
+                           {"tokenizer", io::sha256_hex(files.vocab + files.merges)}, {"flavour", "hf"}, {"length", std::to_string(length)}};
+  store_ = filled(c, "captions", Index(texts_.size()), about, 64, [&](Index first, Index last) {
+    std::vector<std::int32_t> ids;
+    for (Index i = first; i < last; ++i) {
+      const std::vector<std::int32_t> one = c.model.tokenizer->padded(texts_[std::size_t(i)], length);
+      ids.insert(ids.end(), one.begin(), one.end());
+    }
+    return cast(encoder(Tensor::from(ids, {last - first, length}, c.device)).last_hidden_state, DType::f32);
+  });
+}
+
+Tensor CaptionStates::rows(const std::vector<std::string>& captions) const {
+  std::vector<Index> numbers;
+  for (const std::string& caption : captions) numbers.push_back(std::lower_bound(texts_.begin(), texts_.end(), caption) - texts_.begin());
+  return store_->rows(numbers);
+}
+
+double measured_scaling_factor(const TrainContext& c, const Autoencoder& vae) {
+  double sum = 0, squares = 0, count = 0;
+  for (Index i = 0; i < std::min<Index>(c.data.size(), 256); ++i) {
+    const Tensor mean_ = cast(vae.encode(cast(io::to_tensor({c.data.picture(i, c.model.side)}, c.device), c.model.dtype)).mean, DType::f64);
+    sum += sspo::sum(detach(mean_)).item<double>(), squares += sspo::sum(square(detach(mean_))).item<double>(), count += double(mean_.numel());
+  }
+  const double variance = squares / count - (sum / count) * (sum / count);
+  return variance > 1e-12 ? 1 / std::sqrt(variance) : 1;
+}
+
+}  // namespace sspo::cli

@@ -1,0 +1,22 @@
+// What a recipe trains on: captioned pictures, from a folder or generated.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "cli/recipe.hpp"
+#include "sspo/io/image.hpp"
+
+namespace sspo::cli {
+
+struct TrainData {
+  std::vector<std::string> captions;
+  bool pairs = false;        // each has a loser
+  std::string digest;        // of names, sizes and captions: another data set is another run
+  std::function<io::Image(Index i, Index side)> picture, loser;
+  Index size() const { return Index(captions.size()); }
+};
+// Bad samples are told through `say` and passed over, up to data.skip_bad of them; then an Error names the next.
+TrainData open_train_data(const Recipe& recipe, const std::function<void(const std::string&)>& say);
+
+}  // namespace sspo::cli

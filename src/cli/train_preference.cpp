@@ -1,0 +1,191 @@
+// Preference training (spec §3): phases of self-sampling and updates, for every objective of the table in train/objective.hpp.
+#include <cmath>
+#include <functional>
+
+#include "cli/progress.hpp"
+#include "cli/signals.hpp"
+#include "cli/train_tasks.hpp"
+#include "sspo/io/hash.hpp"
+#include "sspo/train/batches.hpp"
+#include "sspo/train/preference.hpp"
+#include "sspo/train/replay.hpp"
+#include "sspo/train/self_samples.hpp"
+
+namespace sspo::cli {
+namespace {
+
+double mean_of(const Tensor& x) { return mean(cast(x, DType::f64)).item<double>(); }
+
+class Preference {
+ public:
+  explicit Preference(const TrainContext& c)
+      : c_(c), r_(c.recipe), objective_(objective_named(r_.text("objective"))),
+        policy_(r_.has("preference.reference") ? reference_policy_named(r_.text("preference.reference")) : objective_.reference),
+        schedule_(c.model.scheduler), batch_(r_.integer("train.batch")), updates_(r_.integer("preference.updates")), states_(c), winners_(latent_cache(c, false)) {
+    if (objective_.second == SecondImage::annotated_loser) {
+      if (!c.data.pairs) r_.wrong("objective", std::string(objective_.name) + " needs pairs", "loser_file_name in each row of the data set", "rows without");
+      losers_ = latent_cache(c, true);
+    }
+    if (needs_reference()) pool_.emplace(c.run / "pool");
+    const double kappa = r_.given("preference.kappa") ? r_.number("preference.kappa") : r_.number("preference.beta") / 2;
+    weights_ = {.kappa = kappa, .eta = r_.has("preference.eta") ? r_.number("preference.eta") : kappa};
+    how_.scheduler = c.model.scheduler;
+    if (r_.has("sampling.scheduler")) {
+      SchedulerConfig own = c.model.scheduler;
+      how_.scheduler = read_scheduler_config(write_scheduler_config(own), {.path = "scheduler"}, scheduler_kind(r_.text("sampling.scheduler")));
+      how_.scheduler.clip_sample = own.clip_sample;
+    }
+    how_.steps = r_.integer("sampling.steps"), how_.guidance = r_.number("sampling.guidance"), how_.eta = r_.number("sampling.eta");
+    how_.latent = c.model.latent, how_.dtype = c.model.dtype;
+    make_scheduler(how_.scheduler, how_.steps, {.eta = how_.eta});  // settings that do not go together show now
+  }
+
+  Index steps() const { return r_.integer("preference.phases") * updates_; }
+  Index updates() const { return updates_; }
+  Index batch() const { return batch_; }
+
+  bool begin_phase(Index k, Index done) {
+    take_prompts(k);
+    if (!needs_reference()) return true;
+    const auto save = [&](const std::string& dir) { io::save_component(dir + "/unet", c_.model.unet.json, "diffusion_pytorch_model", part_weights(c_.model.trained, "unet")); };
+    if (done == 0) pool_->push(k - 1, save, {{"phase", std::to_string(k - 1)}});                    // C[k-1] <- theta
+    drawn_ = draw_reference(policy_, c_.rng() / "replay", k);                                       // ref ~ policy over 0 ... k-1
+    const std::string folder = pool_->open(drawn_);
+    Params numbers = load_params<UNet>(c_.model.unet.config, folder + "/unet", {}, {.dtype = DType::f32, .device = c_.device});
+    reference_.emplace(numbers.frozen().compute_in(c_.model.dtype), c_.model.unet.config);         // as the policy computes
+    if (objective_.second == SecondImage::self_sampled && !self_sample_phase(k, folder)) return false;
+    pool_->prune(policy_, k);
+    c_.say("phase " + std::to_string(k) + ": reference is checkpoint " + std::to_string(drawn_));
+    return true;
+  }
+
+  StepResult gradients(Index step) {
+    const PairBatch batch = batch_at(step);
+    ObjectiveOptions weights = weights_;
+    if (objective_.gated)
+      weights.gate = gate_named(r_.text("preference.gate"), r_.text("preference.tie") == "plus" ? gates::Tie::plus : gates::Tie::zero, c_.rng() / "gate" / step);
+    GradientOptions o;
+    o.micro_batch = r_.integer("train.micro_batch"), o.prediction = c_.model.scheduler.prediction_type, o.dtype = c_.model.dtype;
+    const Denoiser theta = std::cref(*c_.model.unet.model), ref = reference_ ? Denoiser(std::cref(*reference_)) : Denoiser();
+    const PairGradients g = pair_gradients(theta, ref, batch, schedule_, objective_, weights, o);
+    last_ = g.terms;
+    return {g.gradients, g.terms.loss.item<double>(), metrics(g, batch)};
+  }
+
+  std::string describe(Index step) const {
+    const PairBatch batch = batch_at(step);
+    io::Json json = {{"timesteps", batch.timesteps}, {"reference", drawn_}, {"samples", io::Json::array()}};
+    for (const Pick& p : picks(step)) json["samples"].push_back({{"sample", prompts_[std::size_t(p.sample)]}, {"caption", io::printable(c_.data.captions[std::size_t(prompts_[std::size_t(p.sample)])])}});
+    const std::pair<const char*, const Tensor*> terms[] = {{"loss_i", &last_.loss_i}, {"z", &last_.z}, {"s", &last_.s}, {"d_w", &last_.d_w}, {"d_r", &last_.d_r}};
+    for (const auto& [name, x] : terms) {
+      if (!x->defined()) continue;
+      json[name] = io::Json::array();
+      for (const double v : x->to_vector<double>()) json[name].push_back(std::isfinite(v) ? io::Json(v) : io::Json(std::isnan(v) ? "NaN" : v > 0 ? "inf" : "-inf"));
+    }
+    return json.dump();
+  }
+
+ private:
+  bool needs_reference() const { return objective_.second != SecondImage::none; }
+
+  // The winners of phase k: all, or the next M of an endless row of passes.
+  void take_prompts(Index k) {
+    const Index all = c_.data.size(), M = r_.integer("preference.prompts") ? std::min(r_.integer("preference.prompts"), all) : all;
+    prompts_.clear();
+    for (const Pick& p : Batches(all, {.batch = M}, c_.rng() / "prompts").at(k - 1)) prompts_.push_back(p.sample);
+    batches_.emplace(M, BatchOptions{.batch = batch_, .drop_caption = r_.number("data.drop_caption")}, c_.rng() / "batch" / k);
+  }
+  std::vector<Pick> picks(Index step) const { return batches_->at(step % updates_); }
+
+  // x_0^r ~ p_ref(. | c) for each prompt; those that an earlier process made are there.
+  bool self_sample_phase(Index k, const std::string& reference) {
+    const Rng rng = c_.rng() / "sample" / k;
+    io::Sha256 texts;
+    for (const Index p : prompts_) texts.add(std::to_string(p) + ":" + c_.data.captions[std::size_t(p)]);
+    const io::Metadata about = about_of(how_, k, rng, io::read_manifest(reference).files.at("unet/diffusion_pytorch_model.safetensors").sha256, texts.hex());
+    samples_.emplace(c_.run / ("self-samples/phase-" + std::to_string(k) + "-" + key_of(about)), Index(prompts_.size()),
+                     TensorStore::Options{.shard = r_.integer("sampling.batch"), .about = about, .device = c_.device});
+    const Index missing = samples_->missing(), M = Index(prompts_.size());
+    if (missing == 0) return true;
+    Progress progress("self-sampling of phase " + std::to_string(k), M, M - missing);
+    const Denoiser ref = std::cref(*reference_);
+    const auto make = [&](Index first, Index last) {
+      std::vector<std::string> captions;
+      std::vector<Index> ids;
+      for (Index i = first; i < last; ++i) ids.push_back(prompts_[std::size_t(i)]), captions.push_back(c_.data.captions[std::size_t(ids.back())]);
+      return self_sample(ref, how_, states_.rows(captions), states_.rows(std::vector<std::string>(captions.size())), ids, rng, [&](Index) { c_.watchdog.beat("self-sampling"); });
+    };
+    return samples_->fill(make, [&](Index done) {
+      if (done > 0) progress.update(done, "");
+      return signal_received() == 0;
+    }, c_.say);
+  }
+
+  PairBatch batch_at(Index step) const {
+    std::vector<Index> in_phase, samples;
+    std::vector<std::string> captions;
+    for (const Pick& p : picks(step)) {
+      in_phase.push_back(p.sample), samples.push_back(prompts_[std::size_t(p.sample)]);
+      captions.push_back(p.drop_caption ? "" : c_.data.captions[std::size_t(samples.back())]);
+    }
+    const Rng rng = c_.rng() / "step" / step;
+    PairBatch b{.latents_w = latents_of(*winners_, samples, c_.model.vae.config, rng / "posterior"), .text = states_.rows(captions)};
+    if (losers_) b.latents_r = latents_of(*losers_, samples, c_.model.vae.config, rng / "posterior_l");
+    if (samples_) b.latents_r = samples_->rows(in_phase);
+    return draw_noise(std::move(b), schedule_.size(), rng, {.own_noise_r = r_.boolean("preference.own_noise")});
+  }
+
+  // spec §3.6
+  std::vector<Metric> metrics(const PairGradients& g, const PairBatch& batch) const {
+    std::vector<Metric> m;
+    const std::pair<const char*, const Tensor*> means[] = {{"z", &g.terms.z}, {"g", &g.terms.g}, {"d_w", &g.terms.d_w}, {"d_r", &g.terms.d_r},
+                                                           {"a_tw", &g.errors.theta_w}, {"a_rw", &g.errors.ref_w}, {"a_tr", &g.errors.theta_r}, {"a_rr", &g.errors.ref_r}};
+    for (const auto& [name, x] : means)
+      if (x->defined()) m.push_back({name, mean_of(*x)});
+    if (!needs_reference()) return m;
+    const std::vector<double> s = cast(g.terms.s, DType::f64).to_vector<double>(), z = cast(g.terms.z, DType::f64).to_vector<double>();
+    double plus = 0, minus = 0, right = 0, bins[10][3] = {};
+    for (std::size_t i = 0; i < s.size(); ++i) {
+      plus += s[i] > 0, minus += s[i] < 0, right += z[i] > 0;
+      double* bin = bins[std::min<Index>(9, 10 * batch.timesteps[i] / schedule_.size())];
+      ++bin[0], bin[1] += s[i] > 0, bin[2] += s[i] < 0;
+    }
+    const double n = double(s.size());
+    m.insert(m.end(), {{"s_plus", plus / n}, {"s_zero", (n - plus - minus) / n}, {"s_minus", minus / n}, {"accuracy", right / n}, {"reference", double(drawn_)}});
+    for (int i = 0; i < 10; ++i) {  // by tenths of the timesteps; those without a sample are left out
+      if (bins[i][0] == 0) continue;
+      const std::string t = "t" + std::to_string(i);
+      m.insert(m.end(), {{t + "_n", bins[i][0]}, {t + "_s_plus", bins[i][1] / bins[i][0]}, {t + "_s_minus", bins[i][2] / bins[i][0]}});
+    }
+    return m;
+  }
+
+  const TrainContext& c_;
+  const Recipe& r_;
+  const Objective& objective_;
+  ReferencePolicy policy_;
+  NoiseSchedule schedule_;
+  Index batch_, updates_;
+  CaptionStates states_;
+  std::shared_ptr<TensorStore> winners_, losers_;
+  std::optional<ReplayPool> pool_;
+  ObjectiveOptions weights_;
+  SelfSampling how_;
+  // Of the phase.
+  std::vector<Index> prompts_;  // samples of the data set
+  std::optional<Batches> batches_;
+  std::optional<UNet> reference_;
+  std::optional<TensorStore> samples_;
+  Index drawn_ = 0;
+  PairTerms last_;              // of the last step: for the report on numbers that are not finite
+};
+
+}  // namespace
+
+Task preference_task(const TrainContext& c) {
+  const auto p = std::make_shared<Preference>(c);
+  return {.steps = p->steps(), .phase_steps = p->updates(), .batch = p->batch(), .begin_phase = [p](Index phase, Index done) { return p->begin_phase(phase, done); },
+          .gradients = [p](Index step) { return p->gradients(step); }, .describe = [p](Index step) { return p->describe(step); }};
+}
+
+}  // namespace sspo::cli

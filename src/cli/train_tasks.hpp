@@ -1,0 +1,59 @@
+// The tasks that the trainer is given: what each objective's step is.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "cli/recipe.hpp"
+#include "cli/train_data.hpp"
+#include "cli/train_model.hpp"
+#include "sspo/train/tensor_store.hpp"
+#include "sspo/train/trainer.hpp"
+
+namespace sspo::cli {
+
+// What all tasks work with; outlives them.
+struct TrainContext {
+  const Recipe& recipe;
+  const TrainData& data;
+  TrainModel& model;
+  const RunFolder& run;
+  Device device;
+  Watchdog& watchdog;
+  std::function<void(const std::string&)> say;
+  Rng rng() const { return Rng(std::uint64_t(recipe.integer("seed"))); }
+};
+
+Task vae_task(const TrainContext& c);
+Task pretrain_task(const TrainContext& c);
+Task preference_task(const TrainContext& c);
+inline Task make_task(const TrainContext& c) {
+  switch (c.recipe.kind()) {
+    case pretrain_vae: return vae_task(c);
+    case pretrain: return pretrain_task(c);
+    default: return preference_task(c);
+  }
+}
+
+// --- caches, in RUN/cache: keyed by what they are a function of
+
+// Mean and log variance of each picture's latents, [n, h, w, 2 C] f32: of the pictures, or of the losers.
+std::shared_ptr<TensorStore> latent_cache(const TrainContext& c, bool losers);
+// z = (mean + e^(logvar / 2) noise) scaled, [n, h, w, C]                       spec §3.3: a sample, not the mode
+Tensor latents_of(const TensorStore& cache, const std::vector<Index>& rows, const VaeConfig& config, const Rng& rng);
+
+// The states of each caption and of none, by a frozen text encoder.
+class CaptionStates {
+ public:
+  explicit CaptionStates(const TrainContext& c);
+  Tensor rows(const std::vector<std::string>& captions) const;  // [n, N, D]
+
+ private:
+  std::vector<std::string> texts_;  // ascending
+  std::shared_ptr<TensorStore> store_;
+};
+
+// 1 / standard deviation of the latents of up to 256 pictures: scaling_factor of an autoencoder that was trained.
+double measured_scaling_factor(const TrainContext& c, const Autoencoder& vae);
+
+}  // namespace sspo::cli
