@@ -176,7 +176,8 @@ TEST_CASE("G3: softplus of the loss at its extremes, with its slope") {
       {0, 0.6931471805599453}, {1e-8, 0.6931471855599453}, {1, 1.3132616875182228}, {30, 30.000000000000092}, {88, 88}, {104, 104}, {1e4, 1e4},
       {infinity, infinity}, {-1e-8, 0.6931471755599453}, {-1, 0.31326168751822286}, {-30, 9.357622968839736e-14}, {-88, 6.054601895401186e-39},
       {-104, 6.8135568057145e-46}, {-1e4, 0}, {-infinity, 0}};
-  for (const auto& [x, y] : table) {
+  for (const auto& row : table) {
+    const double x = row.x, y = row.y;
     CAPTURE(x);
     // kappa = 1, d_w = x, d_r = 0 gives z = -x: the loss is softplus(x).
     const PairErrors a = tracked_errors({{x, 0, 0.2, 0.2}});
