@@ -46,7 +46,6 @@ function(sspo_add_isa_objects target set)
     target_link_libraries(${objects} PRIVATE OpenMP::OpenMP_CXX)
   endif()
   target_sources(${target} PRIVATE $<TARGET_OBJECTS:${objects}>)
-  target_compile_definitions(${target} PRIVATE ${SSPO_ISA_DEFINITIONS})
 endfunction()
 
 function(sspo_add_isa_kernels target)

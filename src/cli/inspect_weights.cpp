@@ -118,7 +118,7 @@ io::Json tensors_json(const io::Weights& weights) {
 }
 
 std::string tensors_text(const io::Weights& weights) {
-  std::string text;
+  std::string text = fmt::format("{:<8}  {:<22} {:>11}  {}\n", "type", "shape", "bytes", "name");
   for (const std::string& name : weights.names()) {
     const io::StoredTensor& t = *weights.find(name);
     text += fmt::format("{:<8}  {:<22} {:>11}  {}\n", t.type->name, fmt::format("[{}]", fmt::join(t.shape, ", ")), t.end - t.begin, io::printable(name, 4096));

@@ -1,7 +1,10 @@
 #include "cli/verbs.hpp"
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
+#include <charconv>
+#include <cmath>
 #include <memory>
 
 #include "cli/demo.hpp"
@@ -33,8 +36,22 @@ std::pair<CLI::App*, Options*> verb_of(CLI::App& parent, const char* name, const
   return {verb, options.get()};
 }
 
-// CLI11 would take -1 for 2^64 - 1.
-const CLI::Validator is_seed([](const std::string& text) { return text.find_first_not_of("0123456789") == text.npos ? "" : "not a whole number from 0 up: " + text; }, "");
+// CLI11 would take -1 for 2^64 - 1, what is larger for that, too, and NaN for a number in any range.
+const CLI::Validator is_seed(
+    [](const std::string& text) {
+      std::uint64_t seed = 0;
+      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
+      return error == std::errc{} && end == text.data() + text.size() ? "" : text + " is no whole number from 0 to 2^64 - 1";
+    },
+    "");
+CLI::Validator between(double low, double high) {
+  return CLI::Validator(
+      [low, high](const std::string& text) {
+        double x = NAN;
+        return CLI::detail::lexical_cast(text, x) && x >= low && x <= high ? "" : fmt::format("{} is no number from {} to {}", text, low, high);
+      },
+      "");
+}
 
 void add_threads_and_isa(CLI::App* verb, int& threads, std::string& isa) {
   verb->add_option("--threads", threads, "0: all cores; results do not depend on it")->check(CLI::Range(0, 1024));
@@ -75,8 +92,8 @@ void add_sample(CLI::App& app) {
   verb->add_option("--negative-prompt", o->negative_prompt, "what to stay away from");
   verb->add_option("--scheduler", o->scheduler, "sampler; default: the model's own")->check(CLI::IsMember(samplers));
   verb->add_option("--steps", o->steps, "sampling steps")->check(CLI::Range(1, 100'000));
-  verb->add_option("--guidance", o->guidance, "1: the prompt alone; more: away from the negative prompt")->check(CLI::Range(0.0, 1000.0));
-  verb->add_option("--eta", o->eta, "ddim: share of fresh noise")->check(CLI::Range(0.0, 1.0));
+  verb->add_option("--guidance", o->guidance, "1: the prompt alone; more: away from the negative prompt")->check(between(0, 1000));
+  verb->add_option("--eta", o->eta, "ddim: share of fresh noise")->check(between(0, 1));
   verb->add_option("--seed", o->seed, "the images are a function of it")->check(is_seed);
   verb->add_option("--rng", o->rng, "whose normals the seed stands for")->check(CLI::IsMember(generators));
   verb->add_option("--images", o->images, "images a prompt")->check(CLI::Range(1, 1024));
@@ -91,10 +108,11 @@ void add_sample(CLI::App& app) {
   verb->add_flag("--force", o->force, "replace existing files");
   verb->add_flag("--json", o->json, "summary as JSON");
   add_device_options(verb, o->device);
-  const CLI::Option *out = verb->get_option("--out"), *out_latents = verb->get_option("--out-latents");
+  const SampleOptions* const given = o;
   verb->parse_complete_callback([=] {
     if (!*prompt && !*prompts && !*latents) throw CLI::RequiredError("--prompt, --prompts or --latents");
-    if (!*out && !*out_latents) throw CLI::RequiredError("--out PICTURE.png or --out-latents FILE.safetensors");
+    if (given->out.empty() && given->out_latents.empty()) throw CLI::RequiredError("--out PICTURE.png or --out-latents FILE.safetensors");
+    if (given->out == given->out_latents) throw CLI::ValidationError("--out-latents", "the same file as --out");
   });
 }
 
@@ -250,7 +268,10 @@ void add_ops(CLI::App& app) {
 }  // namespace
 
 void add_verbs(CLI::App& app) {
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);
+  app.callback([&app] {
+    if (app.get_subcommands().empty()) throw CLI::RequiredError("a verb");
+  });
   app.option_defaults()->always_capture_default();
   for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_plan, add_tokenize, add_tokenizer, add_inspect, add_ops}) add(app);
   app.footer("sspo VERB --help tells a verb's options and shows examples.\n\nExamples:\n  sspo demo --out out/demo\n  sspo inspect stable-diffusion-v1-5");

@@ -77,13 +77,13 @@ std::vector<Row> pairs_in(const std::string& folder, BadSamples& bad) {
     });
   }
   for (const auto& [stem, name] : pictures)
-    attempt([&] {
+    attempt([&, &stem = stem, &name = name] {
       const auto caption = captions.find(stem);
       if (caption == captions.end()) bad_file({.path = folder + "/" + name}, "has no caption", "a file " + stem + ".txt beside it");
       rows.push_back({.picture = name, .text = read_caption(folder + "/" + caption->second)});
     });
   for (const auto& [stem, name] : captions)
-    if (!pictures.count(stem)) attempt([&] { bad_file({.path = folder + "/" + name}, "a caption without a picture", stem + ".png or .jpg beside it"); });
+    if (!pictures.count(stem)) attempt([&, &stem = stem, &name = name] { bad_file({.path = folder + "/" + name}, "a caption without a picture", stem + ".png or .jpg beside it"); });
   return rows;
 }
 

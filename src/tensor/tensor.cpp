@@ -101,4 +101,18 @@ std::string to_string(const Tensor& x) {
   return out + "  " + x.str();
 }
 
+// std::vector<bool> holds bits, tensors hold bytes.
+template <>
+Tensor Tensor::from<bool>(const std::vector<bool>& values, const Shape& shape, const Device& device, Site at) {
+  const std::vector<std::uint8_t> bytes(values.begin(), values.end());
+  return copy_in(bytes.data(), bytes.size(), DType::boolean, shape, device, at);
+}
+template <>
+std::vector<bool> Tensor::to_vector<bool>(Site at) const {
+  check_type(DType::boolean, at);
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(numel()));
+  copy_out(bytes.data(), 0, numel(), at);
+  return {bytes.begin(), bytes.end()};
+}
+
 }  // namespace sspo

@@ -67,7 +67,7 @@ Index ReplayPool::size() const {
   return last + 1;
 }
 
-void ReplayPool::push(Index i, const std::function<void(const std::string&)>& save, io::Manifest::About about, Site at) {
+void ReplayPool::push(Index i, const Function<void(const std::string&)>& save, io::Manifest::About about, Site at) {
   const Index n = size();
   if (i < 0 || i > n)
     fail({.op = "replay", .what = "checkpoints are pushed in order", .expected = "checkpoint " + std::to_string(n) + " of " + folder_, .got = std::to_string(i)}, at);

@@ -95,52 +95,57 @@ def run(kind, cfg, steps, eta=0.0):
                 norms=[float(f"{v:.9g}") for v in norms], last=floats(x))
 
 
-trailing, linspace, leading = (config(timestep_spacing=s, steps_offset=0) for s in ("trailing", "linspace", "leading"))
-karras = config(use_karras_sigmas=True)
-cosine = config(beta_schedule="squaredcos_cap_v2", lambda_min_clipped=-5.1)
-plans = [plan(k, SD15) for k in CLASSES]
-plans += [plan(k, trailing) for k in ("ddim", "pndm", "euler", "dpmpp_2m")]
-plans += [plan(k, linspace) for k in ("ddpm", "pndm")] + [plan(k, leading) for k in ("euler", "dpmpp_2m")]
-plans += [plan(k, karras) for k in ("euler", "dpmpp_2m")] + [plan("dpmpp_2m", cosine)]
-plans += [plan("pndm", config(skip_prk_steps=False, num_train_timesteps=397)), plan("euler", config(num_train_timesteps=50, beta_schedule="linear"))]
+def main():
+    trailing, linspace, leading = (config(timestep_spacing=s, steps_offset=0) for s in ("trailing", "linspace", "leading"))
+    karras = config(use_karras_sigmas=True)
+    cosine = config(beta_schedule="squaredcos_cap_v2", lambda_min_clipped=-5.1)
+    plans = [plan(k, SD15) for k in CLASSES]
+    plans += [plan(k, trailing) for k in ("ddim", "pndm", "euler", "dpmpp_2m")]
+    plans += [plan(k, linspace) for k in ("ddpm", "pndm")] + [plan(k, leading) for k in ("euler", "dpmpp_2m")]
+    plans += [plan(k, karras) for k in ("euler", "dpmpp_2m")] + [plan("dpmpp_2m", cosine)]
+    plans += [plan("pndm", config(skip_prk_steps=False, num_train_timesteps=397)), plan("euler", config(num_train_timesteps=50, beta_schedule="linear"))]
 
-v = dict(prediction_type="v_prediction")
-zero_snr = config(**v, rescale_betas_zero_snr=True, timestep_spacing="trailing", steps_offset=0)
-runs = [run(k, SD15, n) for k in CLASSES for n in (1, 2, 5, 10, 20)]
-runs += [run(k, config(**v), n) for k in CLASSES for n in (4, 25)]
-runs += [run(k, trailing, 12) for k in CLASSES] + [run(k, linspace, 16) for k in CLASSES]
-runs += [run(k, config(prediction_type="sample"), 8) for k in ("ddpm", "ddim", "euler", "dpmpp_2m")]
-runs += [run(k, config(clip_sample=True, clip_sample_range=0.8), 8) for k in ("ddpm", "ddim")]
-runs += [run(k, config(thresholding=True, dynamic_thresholding_ratio=0.9, sample_max_value=1.5), 8) for k in ("ddpm", "ddim", "dpmpp_2m")]
-runs += [run("ddim", SD15, 10, eta) for eta in (0.5, 1.0)] + [run("ddim", config(set_alpha_to_one=True), 7)]
-runs += [run("ddpm", config(variance_type=t), 9) for t in ("fixed_small_log", "fixed_large")] + [run("ddpm", leading, 1000)]
-runs += [run("pndm", config(skip_prk_steps=False), n) for n in (4, 5, 20)] + [run("pndm", config(skip_prk_steps=False, **v), 6)]
-runs += [run("euler", c, 10) for c in (karras, config(use_exponential_sigmas=True), config(interpolation_type="log_linear"),
-                                       config(final_sigmas_type="sigma_min"), config(use_karras_sigmas=True, sigma_min=0.1, sigma_max=10.0))]
-runs += [run("dpmpp_2m", c, n) for n in (6, 20) for c in (
-    karras, config(solver_order=1), config(solver_order=3), config(solver_type="heun"), config(algorithm_type="sde-dpmsolver++"),
-    config(algorithm_type="sde-dpmsolver++", solver_type="heun"), config(algorithm_type="sde-dpmsolver++", solver_order=3),
-    config(final_sigmas_type="sigma_min", lower_order_final=False), config(euler_at_final=True, final_sigmas_type="sigma_min"), cosine,
-    config(use_exponential_sigmas=True), config(solver_type="bh2"))]
-runs += [run(k, zero_snr, 10) for k in ("ddpm", "ddim", "euler", "dpmpp_2m")]
+    v = dict(prediction_type="v_prediction")
+    zero_snr = config(**v, rescale_betas_zero_snr=True, timestep_spacing="trailing", steps_offset=0)
+    runs = [run(k, SD15, n) for k in CLASSES for n in (1, 2, 5, 10, 20)]
+    runs += [run(k, config(**v), n) for k in CLASSES for n in (4, 25)]
+    runs += [run(k, trailing, 12) for k in CLASSES] + [run(k, linspace, 16) for k in CLASSES]
+    runs += [run(k, config(prediction_type="sample"), 8) for k in ("ddpm", "ddim", "euler", "dpmpp_2m")]
+    runs += [run(k, config(clip_sample=True, clip_sample_range=0.8), 8) for k in ("ddpm", "ddim")]
+    runs += [run(k, config(thresholding=True, dynamic_thresholding_ratio=0.9, sample_max_value=1.5), 8) for k in ("ddpm", "ddim", "dpmpp_2m")]
+    runs += [run("ddim", SD15, 10, eta) for eta in (0.5, 1.0)] + [run("ddim", config(set_alpha_to_one=True), 7)]
+    runs += [run("ddpm", config(variance_type=t), 9) for t in ("fixed_small_log", "fixed_large")] + [run("ddpm", leading, 1000)]
+    runs += [run("pndm", config(skip_prk_steps=False), n) for n in (4, 5, 20)] + [run("pndm", config(skip_prk_steps=False, **v), 6)]
+    runs += [run("euler", c, 10) for c in (karras, config(use_exponential_sigmas=True), config(interpolation_type="log_linear"),
+                                           config(final_sigmas_type="sigma_min"), config(use_karras_sigmas=True, sigma_min=0.1, sigma_max=10.0))]
+    runs += [run("dpmpp_2m", c, n) for n in (6, 20) for c in (
+        karras, config(solver_order=1), config(solver_order=3), config(solver_type="heun"), config(algorithm_type="sde-dpmsolver++"),
+        config(algorithm_type="sde-dpmsolver++", solver_type="heun"), config(algorithm_type="sde-dpmsolver++", solver_order=3),
+        config(final_sigmas_type="sigma_min", lower_order_final=False), config(euler_at_final=True, final_sigmas_type="sigma_min"), cosine,
+        config(use_exponential_sigmas=True), config(solver_type="bh2"))]
+    runs += [run(k, zero_snr, 10) for k in ("ddpm", "ddim", "euler", "dpmpp_2m")]
 
-tables = []
-for cfg in (SD15, config(beta_schedule="linear", beta_start=1e-4, beta_end=0.02), config(beta_schedule="squaredcos_cap_v2"), config(num_train_timesteps=37),
-            config(trained_betas=[0.001, 0.01, 0.1, 0.25], num_train_timesteps=4), zero_snr):
-    s = scheduler("ddpm", cfg)
-    a, T = s.alphas_cumprod.numpy(), cfg["num_train_timesteps"]
-    t = [0, T // 2, T - 1]
-    x0, eps = (torch.from_numpy(numbers(f, 12)).reshape(3, 2, 2) for f in (0, 50))
-    tables.append(dict(config=cfg, hash=f"{fnv(a):016x}", values=[[i, float(a[i])] for i in t], noisy=s.add_noise(x0, eps, torch.tensor(t)).flatten().tolist(),
-                       velocity=s.get_velocity(x0, eps, torch.tensor(t)).flatten().tolist()))
+    tables = []
+    for cfg in (SD15, config(beta_schedule="linear", beta_start=1e-4, beta_end=0.02), config(beta_schedule="squaredcos_cap_v2"), config(num_train_timesteps=37),
+                config(trained_betas=[0.001, 0.01, 0.1, 0.25], num_train_timesteps=4), zero_snr):
+        s = scheduler("ddpm", cfg)
+        a, T = s.alphas_cumprod.numpy(), cfg["num_train_timesteps"]
+        t = [0, T // 2, T - 1]
+        x0, eps = (torch.from_numpy(numbers(f, 12)).reshape(3, 2, 2) for f in (0, 50))
+        tables.append(dict(config=cfg, hash=f"{fnv(a):016x}", values=[[i, float(a[i])] for i in t], noisy=s.add_noise(x0, eps, torch.tensor(t)).flatten().tolist(),
+                           velocity=s.get_velocity(x0, eps, torch.tensor(t)).flatten().tolist()))
 
-path = pathlib.Path(__file__).with_name("schedulers.json")
-configs = []
-for row in plans + runs + tables:  # each config once
-    if row["config"] not in configs:
-        configs.append(row["config"])
-    row["config"] = configs.index(row["config"])
-write = lambda rows: "[\n" + ",\n".join(json.dumps(r, separators=(",", ":")) for r in rows) + "\n]"
-path.write_text('{"made_by":"diffusers %s, torch %s, numpy %s",\n"configs":%s,\n"plans":%s,\n"runs":%s,\n"tables":%s}\n' % (
-    diffusers.__version__, torch.__version__, np.__version__, write(configs), write(plans), write(runs), write(tables)))
-print(path, path.stat().st_size, "bytes;", len(plans), "plans,", len(runs), "runs")
+    path = pathlib.Path(__file__).with_name("schedulers.json")
+    configs = []
+    for row in plans + runs + tables:  # each config once
+        if row["config"] not in configs:
+            configs.append(row["config"])
+        row["config"] = configs.index(row["config"])
+    write = lambda rows: "[\n" + ",\n".join(json.dumps(r, separators=(",", ":")) for r in rows) + "\n]"
+    path.write_text('{"made_by":"diffusers %s, torch %s, numpy %s",\n"configs":%s,\n"plans":%s,\n"runs":%s,\n"tables":%s}\n' % (
+        diffusers.__version__, torch.__version__, np.__version__, write(configs), write(plans), write(runs), write(tables)))
+    print(path, path.stat().st_size, "bytes;", len(plans), "plans,", len(runs), "runs")
+
+
+if __name__ == "__main__":
+    main()

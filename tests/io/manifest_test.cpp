@@ -120,7 +120,7 @@ TEST_CASE("manifest: texts that are refused, field by field") {
 }
 
 TEST_CASE("manifest: texts that JSON cannot hold are refused") {
-  check_error([] { write_manifest({.about = {{"note", "caf\xe9"}}}); }, {"write_manifest: not UTF-8", "caf\\xE9"});
+  check_error([] { write_manifest({.about = {{"note", "caf\xe9"}}}); }, {"write_manifest: not UTF-8", "caf\\xe9"});
 }
 
 TEST_CASE("sync: a file, a folder, nothing") {

@@ -223,12 +223,9 @@ TEST_CASE("weights: what is saved from Params is what was read, in each type") {
   check(Component<Autoencoder>("vae", "no quant_conv, no attention, groups of one channel: decode"), "diffusion_pytorch_model");
 }
 
-// SSPO_PYTHON: a Python with diffusers and transformers, of the environment or given to CMake.
+// SSPO_PYTHON: a Python with diffusers and transformers. Set by the test python_diffusers, if CMake was given one.
 TEST_CASE("weights: diffusers and transformers load what sspo saves, compute the same, and sspo loads what they save") {
   const char* python = std::getenv("SSPO_PYTHON");
-#ifdef SSPO_PYTHON
-  if (!python) python = SSPO_PYTHON;
-#endif
   const std::string script = std::string("'") + (python ? python : "") + "' '" SSPO_SOURCE_DIR "/tests/models/diffusers_roundtrip.py'";
   if (!python || !*python || std::system(script.c_str()) != 0) {
     MESSAGE("skipped: SSPO_PYTHON names no Python with diffusers and transformers");

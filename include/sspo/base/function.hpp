@@ -1,5 +1,5 @@
 // Function: any callable as a value, std::function without the 0.2 s that <functional> costs each unit that
-// includes it. Copies share one callable.
+// includes it. Copies share one callable, its state included.
 //   Function<double(Index)> lr = [](Index step) { return 1e-3 / double(1 + step); };
 #pragma once
 #include <cstddef>

@@ -124,23 +124,15 @@ class Tensor {
 using Tensors = std::vector<Tensor>;
 
 template <>
-inline Tensor Tensor::from<bool>(const std::vector<bool>& values, const Shape& shape, const Device& device, Site at) {
-  const std::vector<std::uint8_t> bytes(values.begin(), values.end());
-  return copy_in(bytes.data(), bytes.size(), DType::boolean, shape, device, at);
-}
+Tensor Tensor::from<bool>(const std::vector<bool>& values, const Shape& shape, const Device& device, Site at);
+template <>
+std::vector<bool> Tensor::to_vector<bool>(Site at) const;
 template <class T>
 std::vector<T> Tensor::to_vector(Site at) const {
   check_type(dtype_of<T>, at);
   std::vector<T> values(static_cast<std::size_t>(numel()));
   copy_out(values.data(), 0, numel(), at);
   return values;
-}
-template <>
-inline std::vector<bool> Tensor::to_vector<bool>(Site at) const {
-  check_type(DType::boolean, at);
-  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(numel()));
-  copy_out(bytes.data(), 0, numel(), at);
-  return {bytes.begin(), bytes.end()};
 }
 
 // "[[1, 2], [3, 4]]  [2, 2] f32": values of the first and last rows, shape, dtype.

@@ -4,7 +4,6 @@
 //   const Index ref = draw_reference(ReferencePolicy::uniform, rng / "replay", phase);
 //   Params reference = load_params<UNet>(config, pool.open(ref) + "/unet");
 #pragma once
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -33,7 +32,7 @@ class ReplayPool {
   Index size() const;                       // one more than the last checkpoint's number; looks at the disk
   // Checkpoint i, of the files that save(folder) writes. A run that resumes may push again what is there, if the files are the
   // same; else Error{file}. i beyond size(): Error.
-  void push(Index i, const std::function<void(const std::string& folder)>& save, io::Manifest::About about = {}, Site at = Site::current());
+  void push(Index i, const Function<void(const std::string& folder)>& save, io::Manifest::About about = {}, Site at = Site::current());
   // Its folder, every file of it verified. Error{file} naming the checkpoint or the file: missing, damaged.
   std::string open(Index i, Site at = Site::current()) const;
   // Removes the checkpoints that cannot be drawn in `phase` or later, but for the last: none for uniform.

@@ -1,0 +1,128 @@
+// bench_tiny_unet: our side of bench/tiny_unet.py. The folder holds a UNet as diffusers saved it and inputs.safetensors
+// (sample, noise [B, 4, H, W], timestep [B], encoder_hidden_states [B, N, D]).
+//   bench_tiny_unet DIR forward|train|latency THREADS SECONDS [ops]
+// One line of JSON: min and median seconds of an execution, bytes, and what shows that the work was done: the loss of the first
+// training step, and for forward DIR/output.safetensors. With `ops`: seconds an execution by op instead, from a Trace.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <map>
+
+#include "sspo/grad/trace.hpp"
+#include "sspo/models/unet.hpp"
+#include "sspo/models/weights.hpp"
+#include "sspo/ops/all.hpp"
+#include "sspo/train/optimizer.hpp"
+
+using namespace sspo;
+
+namespace {
+
+double seconds_now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+// Bytes of the resident set: the most since reset_peak_rss.
+double peak_rss() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) return std::atof(line.c_str() + 6) * 1024;
+  return 0;
+}
+void reset_peak_rss() { std::ofstream("/proc/self/clear_refs") << "5"; }
+
+struct Inputs {
+  Tensor x, noise, t, text;
+  Inputs(const std::string& dir, Index batch, const Device& device) {
+    const io::Safetensors file(dir + "/inputs.safetensors");
+    const auto load = [&](const char* name) { return slice(file.load(name, device), 0, 0, batch); };
+    const auto nhwc = [](const Tensor& nchw) { return contiguous(permute(nchw, {0, 2, 3, 1})); };
+    x = nhwc(load("sample")), noise = nhwc(load("noise"));
+    t = contiguous(load("timestep")), text = contiguous(load("encoder_hidden_states"));
+  }
+};
+
+void print_times(const std::function<void()>& work, double seconds, const Device& device, double loaded, double loss) {
+  work();  // packs, takes memory, wakes threads
+  std::vector<double> times;
+  for (const double end = seconds_now() + seconds; times.size() < 3 || seconds_now() < end;) {
+    const double start = seconds_now();
+    work();
+    times.push_back(seconds_now() - start);
+  }
+  std::sort(times.begin(), times.end());
+  std::printf("{\"min\": %.6g, \"median\": %.6g, \"executions\": %zu, \"rss_growth\": %.0f, \"arena_peak\": %.0f, \"loss\": %.9g}\n", times.front(),
+              times[times.size() / 2], times.size(), peak_rss() - loaded, double(device.memory().peak), loss);
+}
+
+void print_ops(const std::function<void()>& work, const Device& device) {
+  work();
+  constexpr int executions = 5;
+  std::map<std::string, std::pair<double, int>> ops;
+  const double start = seconds_now();
+  {
+    Trace trace(device);
+    for (int i = 0; i < executions; ++i) work();
+    for (const Trace::Event& e : trace.events()) {
+      auto& [total, calls] = ops[std::string(e.op)];
+      total += e.duration_us * 1e-6 / executions;
+      ++calls;
+    }
+  }
+  std::printf("{\"whole\": %.6g, \"ops\": {", (seconds_now() - start) / executions);
+  const char* comma = "";
+  for (const auto& [op, cost] : ops) {
+    std::printf("%s\"%s\": [%.6g, %g]", comma, op.c_str(), cost.first, double(cost.second) / executions);
+    comma = ", ";
+  }
+  std::printf("}}\n");
+}
+
+int run(const std::string& dir, const std::string& name, int threads, double seconds, bool ops) {
+  const Device device = Device::cpu({.threads = threads});
+  const UNetConfig config = load_unet_config(dir + "/config.json");
+  Params params = load_params<UNet>(config, dir, {}, {.device = device});
+  const UNet unet(params, config);
+  const Inputs in(dir, name == "latency" ? 1 : 32, device);
+  reset_peak_rss();
+  const double loaded = peak_rss();
+  std::function<void()> work;
+  double loss = 0;
+  std::optional<AdamW> adamw;
+  if (name == "train") {
+    adamw.emplace(params, AdamW::Options{.lr = 1e-4});
+    const auto step = [&] {
+      const Tensor l = mse(unet(in.x, in.t, in.text), in.noise);
+      adamw->step(backward(l));
+      return l;
+    };
+    loss = step().item<float>();
+    work = [step] { step(); };
+  } else {
+    params.frozen();
+    const Tensor y = unet(in.x, in.t, in.text);
+    if (name == "forward") io::save_safetensors(dir + "/output.safetensors", {{"sample", contiguous(permute(y, {0, 3, 1, 2}))}});
+    work = [&] { unet(in.x, in.t, in.text); };
+  }
+  if (ops) print_ops(work, device);
+  else print_times(work, seconds, device, loaded, loss);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string name = argc > 2 ? argv[2] : "";
+  if (argc < 5 || (name != "forward" && name != "train" && name != "latency")) {
+    std::fprintf(stderr, "usage: bench_tiny_unet DIR forward|train|latency THREADS SECONDS [ops]\n");
+    return 64;
+  }
+  try {
+    return run(argv[1], name, std::atoi(argv[3]), std::atof(argv[4]), argc > 5 && std::strcmp(argv[5], "ops") == 0);
+  } catch (const Error& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    return 65;
+  }
+}
