@@ -6,11 +6,11 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "cli/plan.hpp"
 #include "cli/progress.hpp"
 #include "cli/signals.hpp"
 #include "cli/train_tasks.hpp"
 #include "sspo/io/hash.hpp"
-#include "sspo/train/objective.hpp"
 
 namespace sspo::cli {
 namespace {
@@ -36,48 +36,7 @@ void check_folder(const TrainCommand& o) {
       fail({.op = io::printable(o.out, 4096), .what = std::string("holds a run already: ") + name, .hint = "--resume auto goes on with it; or choose another --out"}, Site{});
 }
 
-std::uint64_t tensor_bytes(const Params& params) {
-  std::uint64_t bytes = 0;
-  for (const Param& p : params) bytes += std::uint64_t(p.shape().numel()) * size_of(p.value().dtype());
-  return bytes;
-}
-
-// What a run writes at most, in the main: checkpoints, pool, caches, self-samples, the exported model.
-std::uint64_t disk_bytes(const Recipe& r, const TrainModel& m, const TrainData& data, bool ema) {
-  const std::uint64_t trained = tensor_bytes(m.trained), checkpoint = trained * (ema ? 4 : 3);
-  std::uint64_t frozen = 0;
-  if (m.vae.frozen) frozen += tensor_bytes(*m.vae.frozen);
-  if (m.unet.frozen) frozen += tensor_bytes(*m.unet.frozen);
-  if (m.text_encoder.frozen) frozen += tensor_bytes(*m.text_encoder.frozen);
-  const std::uint64_t latent = std::uint64_t(m.latent.numel()) * 4;
-  std::uint64_t bytes = checkpoint * std::uint64_t(r.integer("train.keep") + 1) + trained + frozen;
-  if (r.kind() != pretrain_vae) bytes += std::uint64_t(data.size()) * 2 * latent;
-  if (r.kind() == preference && objective_named(r.text("objective")).second != SecondImage::none) {
-    const auto phases = std::uint64_t(r.integer("preference.phases"));
-    const Index prompts = r.integer("preference.prompts") ? r.integer("preference.prompts") : data.size();
-    bytes += phases * (trained + std::uint64_t(prompts) * latent);
-  }
-  return bytes;
-}
-
 }  // namespace
-
-std::size_t bytes_of(const std::string& text) {
-  char* end = nullptr;
-  const double n = std::strtod(text.c_str(), &end);
-  std::string unit = end;
-  double scale = 1;
-  if (!unit.empty()) {
-    const std::string units = "KMGT";
-    const std::size_t at = units.find(char(std::toupper(unit[0])));
-    const std::string rest = unit.substr(1);
-    if (at == units.npos || (!rest.empty() && rest != "iB" && rest != "B" && rest != "i")) scale = 0;
-    else scale = std::pow(1024.0, double(at + 1));
-  }
-  if (end == text.c_str() || scale == 0 || !(n > 0) || n * scale >= 9e18)
-    fail({.op = "--max-memory", .what = "no amount of memory", .expected = "bytes, or 512M, 4G", .got = text}, Site{});
-  return std::size_t(n * scale);
-}
 
 void train(const TrainCommand& o) {
   const Recipe recipe = read_recipe(o.recipe, o.settings);
@@ -86,6 +45,14 @@ void train(const TrainCommand& o) {
   const TrainData data = open_train_data(recipe, say);
   TrainModel model = make_train_model(recipe, data, device);
   stop_if_interrupted();
+  if (!o.max_memory.empty()) {
+    try {
+      require_memory(plan_memory(recipe, model, false), bytes_of(o.max_memory));
+    } catch (const Error& e) {
+      if (e.info().kind != ErrorKind::memory) throw;
+      fail({.op = "--max-memory", .what = "not enough for one step", .got = o.max_memory, .hint = "sspo plan says what the recipe takes"}, Site{});
+    }
+  }
 
   const RunFolder run(o.out);
   const std::string resolved = recipe.resolved();
@@ -104,7 +71,7 @@ void train(const TrainCommand& o) {
     checkpoints.load(o.resume, state);
     say(fmt::format("resumed after step {}", state.step));
   }
-  run.require_space(disk_bytes(recipe, model, data, ema.has_value()), "checkpoints, caches and the model");
+  run.require_space(disk_bytes(recipe, model, data), "checkpoints, caches and the model");
 
   Watchdog watchdog(recipe.number("train.watchdog_s"), o.out);
   const TrainContext context{.recipe = recipe, .data = data, .model = model, .run = run, .device = device, .watchdog = watchdog, .say = say};

@@ -12,7 +12,7 @@ struct TrainCommand {
   std::string recipe, out;
   std::string resume = "never";       // auto, never, or the folder of a checkpoint
   std::vector<std::string> settings;  // a.b=c
-  std::string max_memory;             // "4G"; empty: no limit
+  std::string max_memory;             // "4G": held against the plan before the first step, then the device's budget
   int threads = 0;
   std::string isa;
   bool json = false;
@@ -20,7 +20,5 @@ struct TrainCommand {
 // OUT holds, in the end, model/ (a pipeline that diffusers loads), metrics.jsonl, recipe.toml as it was understood, checkpoints/, pool/,
 // self-samples/, cache/. A signal: the step ends, a checkpoint is written, Interrupted is thrown.
 void train(const TrainCommand& command);
-
-std::size_t bytes_of(const std::string& text);  // "4G", "512MiB", "1e9"; Error{input}
 
 }  // namespace sspo::cli

@@ -42,10 +42,13 @@ std::shared_ptr<TensorStore> latent_cache(const TrainContext& c, bool losers) {
   const io::Metadata about{{"what", what}, {"data", c.data.digest}, {"weights", digest_of(*c.model.vae.frozen)}, {"dtype", std::string(name_of(c.model.dtype))},
                            {"transform", "centre crop, lanczos, " + std::to_string(c.model.side)}};
   return filled(c, what, c.data.size(), about, 16, [&](Index first, Index last) {
-    std::vector<io::Image> pictures;
-    for (Index i = first; i < last; ++i) pictures.push_back((losers ? c.data.loser : c.data.picture)(i, c.model.side));
-    const Moments m = vae.encode(cast(io::to_tensor(pictures, c.device), c.model.dtype));
-    return cast(cat({m.mean, m.logvar}, -1), DType::f32);
+    Tensors all;
+    for (Index i = first; i < last; ++i) {  // each alone: the autoencoder takes most memory
+      const io::Image picture = (losers ? c.data.loser : c.data.picture)(i, c.model.side);
+      const Moments m = vae.encode(cast(io::to_tensor({picture}, c.device), c.model.dtype));
+      all.push_back(cast(cat({m.mean, m.logvar}, -1), DType::f32));
+    }
+    return cat(all, 0);
   });
 }
 

@@ -12,6 +12,7 @@
 #include "cli/inspect.hpp"
 #include "cli/inspect_schedule.hpp"
 #include "cli/ops.hpp"
+#include "cli/plan.hpp"
 #include "cli/sample.hpp"
 #include "cli/step.hpp"
 #include "cli/tokenize.hpp"
@@ -175,6 +176,17 @@ void add_train(CLI::App& app) {
   verb->add_flag("--json", o->json, "summary as JSON");
 }
 
+void add_plan(CLI::App& app) {
+  const auto [verb, o] = verb_of<PlanCommand>(app, "plan", "what a recipe will take: memory by part, arithmetic, pictures to sample, disk", plan,
+                                              "  sspo plan recipes/tiny.toml\n"
+                                              "  sspo plan recipes/tiny.toml --set train.micro_batch=1 --max-memory 4G --json");
+  verb->add_option("recipe", o->recipe, "TOML file")->required();
+  verb->add_option("--set", o->settings, "key=value in place of the recipe's")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verb->add_option("--max-memory", o->max_memory, "exit 65 if the peak is above it");
+  add_threads_and_isa(verb, o->threads, o->isa);
+  verb->add_flag("--json", o->json, "as JSON");
+}
+
 void add_tokenize(CLI::App& app) {
   const auto [verb, o] = verb_of<TokenizeOptions>(app, "tokenize", "token ids of a text, or of each line of a JSONL file", tokenize,
                                                   "  sspo tokenize --tokenizer stable-diffusion-v1-5/tokenizer 'a lighthouse in fog'\n"
@@ -261,7 +273,7 @@ void add_verbs(CLI::App& app) {
     if (app.get_subcommands().empty()) throw CLI::RequiredError("a verb");
   });
   app.option_defaults()->always_capture_default();
-  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_tokenize, add_tokenizer, add_inspect, add_ops}) add(app);
+  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_plan, add_tokenize, add_tokenizer, add_inspect, add_ops}) add(app);
   app.footer("sspo VERB --help tells a verb's options and shows examples.\n\nExamples:\n  sspo demo --out out/demo\n  sspo inspect stable-diffusion-v1-5");
 }
 

@@ -1,0 +1,238 @@
+#include "cli/plan.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "cli/train_tasks.hpp"
+#include "sspo/grad/trace.hpp"
+#include "sspo/ops/loss.hpp"
+#include "sspo/train/preference.hpp"
+
+namespace sspo::cli {
+namespace {
+
+std::uint64_t tensor_bytes(const Params& params) {
+  std::uint64_t bytes = 0;
+  for (const Param& p : params) bytes += std::uint64_t(p.shape().numel()) * size_of(p.value().dtype());
+  return bytes;
+}
+template <class Model>
+std::uint64_t frozen_bytes(const Part<Model>& part) { return part.frozen ? tensor_bytes(*part.frozen) : 0; }
+std::uint64_t unet_bytes(const TrainModel& m) {
+  std::uint64_t bytes = frozen_bytes(m.unet);
+  for (const Param& p : m.trained)
+    if (p.name().starts_with("unet.")) bytes += std::uint64_t(p.shape().numel()) * 4;
+  return bytes;
+}
+
+// The most that `work` had in use above what was in use before.
+std::uint64_t peak_of(const Device& device, const std::function<void()>& work) {
+  device.reset_peak_memory();
+  const std::size_t before = device.memory().in_use;
+  work();
+  return device.memory().peak - before;
+}
+
+bool needs_reference(const Recipe& r) { return r.kind() == preference && objective_named(r.text("objective")).second != SecondImage::none; }
+
+struct Sizes {
+  Index micro, batches;  // of the two that are tried
+};
+Sizes sizes_of(const Recipe& r) {
+  const Index batch = r.integer("train.batch"), micro = r.integer("train.micro_batch") ? r.integer("train.micro_batch") : batch;
+  return {micro, micro < batch ? 2 : 1};
+}
+
+Tensor text_like(const Recipe&, const TrainModel& m, Index n, const Device& device) {
+  const ClipTextConfig& c = m.text_encoder.config;
+  return normal(Rng{2}, {n, c.max_position_embeddings, c.hidden_size}, device);
+}
+Shape batch_of(const TrainModel& m, Index n) { return {n, m.latent[0], m.latent[1], m.latent[2]}; }
+
+void step_like(const Recipe& r, TrainModel& m, const std::optional<UNet>& reference, const Device& device) {
+  const auto [micro, batches] = sizes_of(r);
+  const Index B = micro * batches;
+  Gradients g;
+  if (r.kind() == pretrain_vae) {
+    for (Index i = 0; i < batches; ++i) {
+      const Tensor x = normal(Rng{1}, {micro, m.side, m.side, 3}, device);
+      const Moments q = m.vae.model->encode(cast(x, m.dtype));
+      const Tensor y = m.vae.model->decode(sample(q, Rng{3}));
+      backward(mean(square(cast(y, DType::f32) - x)) + mean(exp(cast(q.logvar, DType::f32))), g);
+    }
+    return;
+  }
+  const NoiseSchedule schedule(m.scheduler);
+  const Tensor x = normal(Rng{1}, batch_of(m, B), device);
+  if (r.kind() == pretrain) {
+    for (Index i = 0; i < batches; ++i) {
+      Tensor text = cast(text_like(r, m, micro, device), m.dtype);
+      if (!m.text_encoder.frozen) text = (*m.text_encoder.model)(zeros({micro, m.text_encoder.config.max_position_embeddings}, DType::i64, device)).last_hidden_state;
+      const Tensor part = slice(x, 0, i * micro, (i + 1) * micro);
+      const Tensor out = (*m.unet.model)(cast(part, m.dtype), full({micro}, 1, DType::f32, device), text);
+      backward(mean(mse_per_sample(cast(out, DType::f32), part)), g);
+    }
+    return;
+  }
+  const Objective& o = objective_named(r.text("objective"));
+  PairBatch batch{.latents_w = x, .text = text_like(r, m, B, device)};
+  if (reference) batch.latents_r = normal(Rng{4}, x.shape(), device);
+  GradientOptions options;
+  options.micro_batch = micro, options.dtype = m.dtype, options.prediction = m.scheduler.prediction_type;
+  pair_gradients(std::cref(*m.unet.model), reference ? Denoiser(std::cref(*reference)) : Denoiser(), draw_noise(batch, schedule.size(), Rng{5}), schedule, o, {.kappa = 1}, options);
+}
+
+// Multiplications and additions of the products in a trace: what costs nearly all time.
+double flops_of(const Trace& trace) {
+  double flops = 0;
+  for (const Trace::Event& e : trace.events()) {
+    std::vector<std::vector<double>> shapes;  // of inputs, then of the result
+    for (std::size_t at = e.shapes.find('['); at != e.shapes.npos; at = e.shapes.find('[', at + 1)) {
+      std::vector<double> extents;
+      const char* text = e.shapes.c_str() + at + 1;
+      for (char* end = nullptr; *text && *text != ']'; text = *end == ',' ? end + 1 : end) extents.push_back(std::strtod(text, &end));
+      shapes.push_back(extents);
+    }
+    if (shapes.size() < 3) continue;
+    const auto numel = [](const std::vector<double>& s) { double n = 1; for (const double v : s) n *= v; return n; };
+    const std::vector<double>&a = shapes[0], &b = shapes[1], &y = shapes.back();
+    if (e.op == "conv2d" && b.size() == 4) flops += 2 * numel(y) * b[1] * b[2] * b[3];
+    else if (e.op == "linear" && b.size() == 2) flops += 2 * numel(y) * b[1];
+    else if (e.op == "matmul" && !a.empty()) flops += 2 * numel(y) * a.back();
+    else if (e.op == "attention" && a.size() == 4 && b.size() == 4) flops += 4 * numel(a) * b[1];
+  }
+  return flops;
+}
+
+double unet_flops(const Recipe& r, TrainModel& m, const Device& device) {  // of one sample, forward
+  const Tensor x = cast(normal(Rng{1}, batch_of(m, 1), device), m.dtype), text = cast(text_like(r, m, 1, device), m.dtype);
+  Trace trace(device);
+  (*m.unet.model)(x, full({1}, 1, DType::f32, device), text);
+  return flops_of(trace);
+}
+double vae_flops(TrainModel& m, const Device& device) {
+  const Tensor x = cast(normal(Rng{1}, {1, m.side, m.side, 3}, device), m.dtype);
+  Trace trace(device);
+  m.vae.model->decode(m.vae.model->encode(x).mean);
+  return flops_of(trace);
+}
+
+Index prompts_of(const Recipe& r, const TrainData& data) {
+  const Index wanted = r.integer("preference.prompts");
+  return wanted ? std::min(wanted, data.size()) : data.size();
+}
+
+}  // namespace
+
+std::uint64_t MemoryPlan::peak() const {
+  // While latents are encoded there are no moments yet; they count all the same: the plan holds for a run that is resumed.
+  return kept() + std::max({encoding, reference + sampling, reference + training});
+}
+
+MemoryPlan plan_memory(const Recipe& r, TrainModel& m, bool both) {
+  const Device device = m.trained.device();
+  MemoryPlan plan;
+  plan.weights = tensor_bytes(m.trained), plan.gradients = plan.weights, plan.moments = 2 * plan.weights;
+  plan.ema = r.number("train.ema") > 0 ? plan.weights : 0;
+  plan.frozen = frozen_bytes(m.vae) + frozen_bytes(m.unet) + frozen_bytes(m.text_encoder);
+  std::optional<UNet> reference;
+  std::optional<Params> numbers;
+  if (needs_reference(r)) {
+    plan.reference = unet_bytes(m);
+    numbers.emplace(device, Rng{6});
+    reference.emplace(*numbers, m.unet.config);
+    numbers->frozen().compute_in(m.dtype);
+  }
+  const bool unet = r.kind() != pretrain_vae, own = unet && r.boolean("train.recompute");
+  const auto measure = [&](bool recompute) {
+    if (unet) m.unet.model->recompute_blocks(recompute);
+    return peak_of(device, [&] { step_like(r, m, reference, device); });
+  };
+  plan.training = measure(own);
+  (own ? plan.recomputed : plan.plain) = plan.training;
+  if (both && unet) (own ? plan.plain : plan.recomputed) = measure(!own);
+  if (unet) m.unet.model->recompute_blocks(own);
+  if (unet) plan.encoding = peak_of(device, [&] { m.vae.model->encode(cast(normal(Rng{1}, {1, m.side, m.side, 3}, device), m.dtype)); });
+  if (reference && objective_named(r.text("objective")).second == SecondImage::self_sampled) {
+    const Index n = r.integer("sampling.batch") * (r.number("sampling.guidance") > 1 ? 2 : 1);
+    plan.sampling = peak_of(device, [&] { (*reference)(cast(normal(Rng{1}, batch_of(m, n), device), m.dtype), full({n}, 1, DType::f32, device), cast(text_like(r, m, n, device), m.dtype)); });
+  }
+  device.reset_peak_memory();
+  return plan;
+}
+
+std::uint64_t disk_bytes(const Recipe& r, const TrainModel& m, const TrainData& data) {
+  const std::uint64_t trained = tensor_bytes(m.trained), checkpoint = trained * (r.number("train.ema") > 0 ? 4 : 3);
+  const std::uint64_t latent = std::uint64_t(m.latent.numel()) * 4, frozen = frozen_bytes(m.vae) + frozen_bytes(m.unet) + frozen_bytes(m.text_encoder);
+  std::uint64_t bytes = checkpoint * std::uint64_t(r.integer("train.keep") + 1) + trained + frozen;
+  if (r.kind() != pretrain_vae) bytes += std::uint64_t(data.size()) * 2 * latent;
+  if (needs_reference(r)) bytes += std::uint64_t(r.integer("preference.phases")) * (trained + std::uint64_t(prompts_of(r, data)) * latent);
+  return bytes;
+}
+
+std::size_t bytes_of(const std::string& text) {
+  char* end = nullptr;
+  const double n = std::strtod(text.c_str(), &end);
+  const std::string unit = end, units = "KMGT";
+  double scale = 1;
+  if (!unit.empty()) {
+    const std::size_t at = units.find(char(std::toupper(static_cast<unsigned char>(unit[0]))));
+    const std::string rest = unit.substr(1);
+    scale = at == units.npos || (!rest.empty() && rest != "iB" && rest != "B") ? 0 : std::pow(1024.0, double(at + 1));
+  }
+  if (end == text.c_str() || !(n * scale >= 1 && n * scale < 9e18))
+    fail({.op = "--max-memory", .what = "no amount of memory", .expected = "bytes, or 512M, 4G", .got = text}, Site{});
+  return std::size_t(n * scale);
+}
+
+void require_memory(const MemoryPlan& plan, std::size_t limit) {
+  if (plan.peak() <= limit) return;
+  const auto mib = [](std::uint64_t b) { return fmt::format("{:.1f} MiB", double(b) / (1 << 20)); };
+  fail({.op = "--max-memory", .what = "the plan needs more", .expected = mib(plan.peak()) + " or more", .got = mib(limit),
+        .hint = "a smaller train.micro_batch, train.recompute = true, or train.ema = 0; see sspo plan"}, Site{});
+}
+
+void plan(const PlanCommand& o) {
+  const Recipe r = read_recipe(o.recipe, o.settings);
+  const Device device = Device::cpu({.threads = o.threads, .isa = o.isa});
+  const TrainData data = open_train_data(r, [](const std::string& line) { fmt::print(stderr, "{}\n", io::printable(line, 4096)); });
+  TrainModel m = make_train_model(r, data, device);
+  const MemoryPlan p = plan_memory(r, m, true);
+  const Index B = r.integer("train.batch"), steps = r.kind() == preference ? r.integer("preference.phases") * r.integer("preference.updates") : r.integer("train.steps");
+  const bool self = r.kind() == preference && objective_named(r.text("objective")).second == SecondImage::self_sampled;
+  const Index pictures = self ? r.integer("preference.phases") * prompts_of(r, data) : 0;
+  // A gradient costs a forward pass and about two of its size; pairs are two images, and the reference sees both.
+  const double forward = r.kind() == pretrain_vae ? vae_flops(m, device) : unet_flops(r, m, device);
+  const double passes = needs_reference(r) ? 2 * 3 + 2 : 3, again = r.kind() != pretrain_vae && r.boolean("train.recompute") ? (needs_reference(r) ? 2 : 1) : 0;
+  const double training = double(steps) * double(B) * (passes + again) * forward;
+  const double sampling = double(pictures) * (self ? double(r.integer("sampling.steps")) * (r.number("sampling.guidance") > 1 ? 2 : 1) : 0) * forward;
+  const std::uint64_t disk = disk_bytes(r, m, data);
+  if (o.json) {
+    fmt::print("{}\n", io::Json{{"objective", r.text("objective")}, {"steps", steps}, {"batch", B}, {"samples", data.size()}, {"parameters", m.trained.numel()},
+                                {"bytes", {{"weights", p.weights}, {"frozen", p.frozen}, {"gradients", p.gradients}, {"moments", p.moments}, {"ema", p.ema}, {"reference", p.reference},
+                                           {"step", p.training}, {"step_plain", p.plain}, {"step_recompute", p.recomputed}, {"sampling", p.sampling}, {"encoding", p.encoding}, {"peak", p.peak()}}},
+                                {"flop", {{"forward", forward}, {"training", training}, {"sampling", sampling}}}, {"pictures", pictures}, {"disk_bytes", disk}}.dump(2));
+  } else {
+    const auto row = [](const char* what, std::uint64_t bytes, const char* note = "") { if (bytes) fmt::print("  {:<12}{:>12.1f} MiB  {}\n", what, double(bytes) / (1 << 20), note); };
+    fmt::print("{}: {} steps of {}, {} samples, {} trained parameters\nmemory\n", r.text("objective"), steps, B, data.size(), m.trained.numel());
+    row("weights", p.weights, "f32 masters");
+    row("frozen", p.frozen, "parts that are not trained");
+    row("moments", p.moments, "AdamW's");
+    row("average", p.ema);
+    row("reference", p.reference);
+    row("a step", p.training, fmt::format("its gradients ({:.1f} MiB), activations, temporaries", double(p.gradients) / (1 << 20)).c_str());
+    if (p.plain && p.recomputed) row(p.plain == p.training ? "  recomputed" : "  plain", p.plain == p.training ? p.recomputed : p.plain, p.plain == p.training ? "a step with train.recompute = true" : "a step without recompute");
+    row("sampling", p.sampling, "in place of a step, between phases");
+    row("encoding", p.encoding, "in place of a step, at the start");
+    row("peak", p.peak());
+    fmt::print("arithmetic\n  {:<12}{:>12.3f} TFLOP\n", "training", training * 1e-12);
+    if (pictures) fmt::print("  {:<12}{:>12.3f} TFLOP  {} pictures\n", "sampling", sampling * 1e-12, pictures);
+    fmt::print("disk\n  {:<12}{:>12.1f} MiB\n", "at most", double(disk) / (1 << 20));
+  }
+  if (!o.max_memory.empty()) require_memory(p, bytes_of(o.max_memory));
+}
+
+}  // namespace sspo::cli

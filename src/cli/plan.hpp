@@ -1,0 +1,40 @@
+// sspo plan: what a recipe will take, before its first step: memory by part, arithmetic, pictures to sample, disk.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "cli/recipe.hpp"
+#include "cli/train_data.hpp"
+#include "cli/train_model.hpp"
+
+namespace sspo::cli {
+
+// Bytes. The activations are those of real work on made-up numbers: two micro-batches, a call of the sampler, a picture encoded.
+struct MemoryPlan {
+  std::uint64_t weights = 0, frozen = 0, gradients = 0, moments = 0, ema = 0, reference = 0;
+  std::uint64_t training = 0;        // activations and whatever is temporary in a step, as the recipe has it
+  std::uint64_t plain = 0, recomputed = 0;  // the same without and with recompute; 0: not measured, or there is no such choice
+  std::uint64_t sampling = 0, encoding = 0;  // temporary in self-sampling, in filling the latent cache
+  std::uint64_t kept() const { return weights + frozen + moments + ema; }
+  std::uint64_t peak() const;        // the most in use at once
+};
+// Leaves the model as it was. both: with recompute and without.
+MemoryPlan plan_memory(const Recipe& recipe, TrainModel& model, bool both);
+
+// What a run writes at most, in the main: checkpoints, pool, caches, self-samples, the exported model.
+std::uint64_t disk_bytes(const Recipe& recipe, const TrainModel& model, const TrainData& data);
+
+struct PlanCommand {
+  std::string recipe;
+  std::vector<std::string> settings;
+  std::string max_memory;  // held against the peak: Error{input} if it is less
+  int threads = 0;
+  std::string isa;
+  bool json = false;
+};
+void plan(const PlanCommand& command);
+
+std::size_t bytes_of(const std::string& text);  // "4G", "512MiB", "1e9"; Error{input}
+void require_memory(const MemoryPlan& plan, std::size_t limit);
+
+}  // namespace sspo::cli
