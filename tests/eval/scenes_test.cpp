@@ -79,7 +79,7 @@ TEST_CASE("scenes: random ones keep apart and inside, and use everything") {
     CHECK(std::max(std::abs(a.x - b.x), std::abs(a.y - b.y)) >= a.r + b.r + 32);
   }
   CHECK(seen.size() == 2 + 7 + 4 + 2 + 4);
-  for (const auto& [word, count] : seen) CHECK_MESSAGE(count > 200, word << " " << count);
+  for (const auto& times : seen) CHECK_MESSAGE(times.second > 200, times.first << " " << times.second);
 }
 
 TEST_CASE("scenes: the same bits on every machine") {
