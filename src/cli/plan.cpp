@@ -14,9 +14,10 @@
 namespace sspo::cli {
 namespace {
 
+std::uint64_t in_blocks(std::uint64_t bytes) { return (bytes + 63) / 64 * 64; }  // as the arena hands them out
 std::uint64_t tensor_bytes(const Params& params) {
   std::uint64_t bytes = 0;
-  for (const Param& p : params) bytes += std::uint64_t(p.shape().numel()) * size_of(p.value().dtype());
+  for (const Param& p : params) bytes += in_blocks(std::uint64_t(p.shape().numel()) * size_of(p.value().dtype()));
   return bytes;
 }
 template <class Model>
@@ -24,16 +25,8 @@ std::uint64_t frozen_bytes(const Part<Model>& part) { return part.frozen ? tenso
 std::uint64_t unet_bytes(const TrainModel& m) {
   std::uint64_t bytes = frozen_bytes(m.unet);
   for (const Param& p : m.trained)
-    if (p.name().starts_with("unet.")) bytes += std::uint64_t(p.shape().numel()) * 4;
+    if (p.name().starts_with("unet.")) bytes += in_blocks(std::uint64_t(p.shape().numel()) * 4);
   return bytes;
-}
-
-// The most that `work` had in use above what was in use before.
-std::uint64_t peak_of(const Device& device, const std::function<void()>& work) {
-  device.reset_peak_memory();
-  const std::size_t before = device.memory().in_use;
-  work();
-  return device.memory().peak - before;
 }
 
 bool needs_reference(const Recipe& r) { return r.kind() == preference && objective_named(r.text("objective")).second != SecondImage::none; }
@@ -127,17 +120,25 @@ Index prompts_of(const Recipe& r, const TrainData& data) {
 
 }  // namespace
 
-std::uint64_t MemoryPlan::peak() const {
-  // While latents are encoded there are no moments yet; they count all the same: the plan holds for a run that is resumed.
-  return kept() + std::max({encoding, reference + sampling, reference + training});
-}
-
 MemoryPlan plan_memory(const Recipe& r, TrainModel& m, bool both) {
   const Device device = m.trained.device();
   MemoryPlan plan;
   plan.weights = tensor_bytes(m.trained), plan.gradients = plan.weights, plan.moments = 2 * plan.weights;
   plan.ema = r.number("train.ema") > 0 ? plan.weights : 0;
   plan.frozen = frozen_bytes(m.vae) + frozen_bytes(m.unet) + frozen_bytes(m.text_encoder);
+  std::uint64_t most = 0;
+  const auto stage = [&](const std::function<void()>& work) {  // what it had in use above what was there before
+    device.reset_peak_memory();
+    const std::size_t before = device.memory().in_use;
+    work();
+    most = std::max<std::uint64_t>(most, device.memory().peak);
+    return std::uint64_t(device.memory().peak - before);
+  };
+
+  const bool unet = r.kind() != pretrain_vae, own = unet && r.boolean("train.recompute");
+  if (unet) plan.encoding = stage([&] { m.vae.model->encode(cast(normal(Rng{1}, {1, m.side, m.side, 3}, device), m.dtype)); });
+  if (unet && m.text_encoder.frozen)
+    stage([&] { (*m.text_encoder.model)(zeros({64, m.text_encoder.config.max_position_embeddings}, DType::i64, device)); });
   std::optional<UNet> reference;
   std::optional<Params> numbers;
   if (needs_reference(r)) {
@@ -146,19 +147,17 @@ MemoryPlan plan_memory(const Recipe& r, TrainModel& m, bool both) {
     reference.emplace(*numbers, m.unet.config);
     numbers->frozen().compute_in(m.dtype);
   }
-  const bool unet = r.kind() != pretrain_vae, own = unet && r.boolean("train.recompute");
-  const auto measure = [&](bool recompute) {
-    if (unet) m.unet.model->recompute_blocks(recompute);
-    return peak_of(device, [&] { step_like(r, m, reference, device); });
-  };
-  plan.training = measure(own);
-  (own ? plan.recomputed : plan.plain) = plan.training;
-  if (both && unet) (own ? plan.plain : plan.recomputed) = measure(!own);
-  if (unet) m.unet.model->recompute_blocks(own);
-  if (unet) plan.encoding = peak_of(device, [&] { m.vae.model->encode(cast(normal(Rng{1}, {1, m.side, m.side, 3}, device), m.dtype)); });
   if (reference && objective_named(r.text("objective")).second == SecondImage::self_sampled) {
     const Index n = r.integer("sampling.batch") * (r.number("sampling.guidance") > 1 ? 2 : 1);
-    plan.sampling = peak_of(device, [&] { (*reference)(cast(normal(Rng{1}, batch_of(m, n), device), m.dtype), full({n}, 1, DType::f32, device), cast(text_like(r, m, n, device), m.dtype)); });
+    plan.sampling = stage([&] { (*reference)(cast(normal(Rng{1}, batch_of(m, n), device), m.dtype), full({n}, 1, DType::f32, device), cast(text_like(r, m, n, device), m.dtype)); });
+  }
+  plan.training = stage([&] { step_like(r, m, reference, device); });
+  plan.peak = most + plan.moments + plan.ema;
+  (own ? plan.recomputed : plan.plain) = plan.training;
+  if (both && unet) {
+    m.unet.model->recompute_blocks(!own);
+    (own ? plan.plain : plan.recomputed) = stage([&] { step_like(r, m, reference, device); });
+    m.unet.model->recompute_blocks(own);
   }
   device.reset_peak_memory();
   return plan;
@@ -189,9 +188,9 @@ std::size_t bytes_of(const std::string& text) {
 }
 
 void require_memory(const MemoryPlan& plan, std::size_t limit) {
-  if (plan.peak() <= limit) return;
+  if (plan.peak <= limit) return;
   const auto mib = [](std::uint64_t b) { return fmt::format("{:.1f} MiB", double(b) / (1 << 20)); };
-  fail({.op = "--max-memory", .what = "the plan needs more", .expected = mib(plan.peak()) + " or more", .got = mib(limit),
+  fail({.op = "--max-memory", .what = "the plan needs more", .expected = mib(plan.peak) + " or more", .got = mib(limit),
         .hint = "a smaller train.micro_batch, train.recompute = true, or train.ema = 0; see sspo plan"}, Site{});
 }
 
@@ -213,7 +212,7 @@ void plan(const PlanCommand& o) {
   if (o.json) {
     fmt::print("{}\n", io::Json{{"objective", r.text("objective")}, {"steps", steps}, {"batch", B}, {"samples", data.size()}, {"parameters", m.trained.numel()},
                                 {"bytes", {{"weights", p.weights}, {"frozen", p.frozen}, {"gradients", p.gradients}, {"moments", p.moments}, {"ema", p.ema}, {"reference", p.reference},
-                                           {"step", p.training}, {"step_plain", p.plain}, {"step_recompute", p.recomputed}, {"sampling", p.sampling}, {"encoding", p.encoding}, {"peak", p.peak()}}},
+                                           {"step", p.training}, {"step_plain", p.plain}, {"step_recompute", p.recomputed}, {"sampling", p.sampling}, {"encoding", p.encoding}, {"peak", p.peak}}},
                                 {"flop", {{"forward", forward}, {"training", training}, {"sampling", sampling}}}, {"pictures", pictures}, {"disk_bytes", disk}}.dump(2));
   } else {
     const auto row = [](const char* what, std::uint64_t bytes, const char* note = "") { if (bytes) fmt::print("  {:<12}{:>12.1f} MiB  {}\n", what, double(bytes) / (1 << 20), note); };
@@ -227,7 +226,7 @@ void plan(const PlanCommand& o) {
     if (p.plain && p.recomputed) row(p.plain == p.training ? "  recomputed" : "  plain", p.plain == p.training ? p.recomputed : p.plain, p.plain == p.training ? "a step with train.recompute = true" : "a step without recompute");
     row("sampling", p.sampling, "in place of a step, between phases");
     row("encoding", p.encoding, "in place of a step, at the start");
-    row("peak", p.peak());
+    row("peak", p.peak);
     fmt::print("arithmetic\n  {:<12}{:>12.3f} TFLOP\n", "training", training * 1e-12);
     if (pictures) fmt::print("  {:<12}{:>12.3f} TFLOP  {} pictures\n", "sampling", sampling * 1e-12, pictures);
     fmt::print("disk\n  {:<12}{:>12.1f} MiB\n", "at most", double(disk) / (1 << 20));

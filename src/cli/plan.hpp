@@ -9,14 +9,14 @@
 
 namespace sspo::cli {
 
-// Bytes. The activations are those of real work on made-up numbers: two micro-batches, a call of the sampler, a picture encoded.
+// Bytes. A rehearsal on made-up numbers: a picture is encoded, the sampler called, two micro-batches taken; the peak is that of the
+// whole, so that what kernels keep of weights in their own form counts, too.
 struct MemoryPlan {
   std::uint64_t weights = 0, frozen = 0, gradients = 0, moments = 0, ema = 0, reference = 0;
-  std::uint64_t training = 0;        // activations and whatever is temporary in a step, as the recipe has it
+  std::uint64_t training = 0;        // gradients, activations and whatever is temporary in a step, as the recipe has it
   std::uint64_t plain = 0, recomputed = 0;  // the same without and with recompute; 0: not measured, or there is no such choice
   std::uint64_t sampling = 0, encoding = 0;  // temporary in self-sampling, in filling the latent cache
-  std::uint64_t kept() const { return weights + frozen + moments + ema; }
-  std::uint64_t peak() const;        // the most in use at once
+  std::uint64_t peak = 0;            // the most in use at once
 };
 // Leaves the model as it was. both: with recompute and without.
 MemoryPlan plan_memory(const Recipe& recipe, TrainModel& model, bool both);

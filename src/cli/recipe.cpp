@@ -150,6 +150,17 @@ void check_together(const Recipe& r) {
   }
 }
 
+// Defaults that nothing looks at, beside what was given: the resolved recipe leaves them out, and so stays free of contradictions.
+std::vector<std::string> idle_keys(const Recipe& r) {
+  std::vector<std::string> keys = r.text("data.kind") == "folder" ? std::vector<std::string>{"data.count", "data.seed"} : std::vector<std::string>{"data.path", "data.split", "data.style"};
+  keys.emplace_back(r.given("lr.warmup") ? "lr.warmup_share" : "lr.warmup");
+  if (r.kind() == preference) {
+    if (r.given("preference.kappa")) keys.emplace_back("preference.beta");
+    if (!objective_named(r.text("objective")).gated) keys.insert(keys.end(), {"preference.gate", "preference.tie"});
+  }
+  return keys;
+}
+
 }  // namespace
 
 Recipe parse_recipe(std::string_view text, const std::string& path, const std::vector<std::string>& settings) {
@@ -179,6 +190,7 @@ Recipe parse_recipe(std::string_view text, const std::string& path, const std::v
   for (const RecipeKey& k : recipe_keys())
     if ((k.kinds & r.kind_) && !r.values_.count(k.name) && k.fallback != "null") r.values_[k.name] = io::Json::parse(k.fallback);
   check_together(r);
+  for (const std::string& key : idle_keys(r)) r.values_.erase(key);
   return r;
 }
 

@@ -23,7 +23,7 @@ LearningRate lr_of(const Recipe& r, Index steps) {
   const double lr = r.number("optimizer.lr"), end = r.number("lr.end");
   const std::string kind = r.text("lr.schedule");
   const LearningRate then = kind == "cosine" ? cosine_lr(lr, steps, end) : kind == "linear" ? linear_lr(lr, steps, end) : constant_lr(lr);
-  const Index warm = r.given("lr.warmup") ? r.integer("lr.warmup") : Index(std::lround(r.number("lr.warmup_share") * double(steps)));
+  const Index warm = r.has("lr.warmup") ? r.integer("lr.warmup") : Index(std::lround(r.number("lr.warmup_share") * double(steps)));
   return warm > 0 ? warmup(then, warm) : then;
 }
 

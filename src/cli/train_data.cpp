@@ -3,22 +3,18 @@
 #include <filesystem>
 #include <memory>
 
-#include "cli/shapes.hpp"
+#include "sspo/eval/scenes.hpp"
 #include "sspo/io/dataset.hpp"
 #include "sspo/io/hash.hpp"
 
 namespace sspo::cli {
 namespace {
 
-TrainData shapes_data(const Recipe& r) {
+TrainData scenes_data(const Recipe& r) {
   TrainData data;
-  const Rng rng = Rng(std::uint64_t(r.integer("data.seed"))) / "shapes";
-  for (Index i = 0; i < r.integer("data.count"); ++i)
-    data.captions.push_back("a " + std::string(class_names[std::size_t(shape_batch(rng / i, 1, Device::cpu()).classes.item<std::int64_t>())]));
-  data.picture = [rng](Index i, Index side) {
-    const io::Image drawn = io::to_images(shape_batch(rng / i, 1, Device::cpu()).pictures)[0];
-    return side == picture_side ? drawn : io::resize(drawn, side, side, io::Filter::lanczos);
-  };
+  const Rng rng = Rng(std::uint64_t(r.integer("data.seed"))) / "shapes";  // those that sspo data shapes draws
+  for (Index i = 0; i < r.integer("data.count"); ++i) data.captions.push_back(scenes::caption_of(scenes::random_scene(rng / i)));
+  data.picture = [rng](Index i, Index side) { return scenes::draw_scene(scenes::random_scene(rng / i), side); };
   return data;
 }
 
@@ -62,7 +58,7 @@ TrainData folder_data(const Recipe& r, const std::function<void(const std::strin
 }  // namespace
 
 TrainData open_train_data(const Recipe& r, const std::function<void(const std::string&)>& say) {
-  TrainData data = r.text("data.kind") == "shapes" ? shapes_data(r) : folder_data(r, say);
+  TrainData data = r.text("data.kind") == "shapes" ? scenes_data(r) : folder_data(r, say);
   io::Sha256 hash;
   hash.add(data.digest);
   for (const std::string& caption : data.captions) hash.add(std::to_string(caption.size()) + ":" + caption);

@@ -77,6 +77,7 @@ class Maker {
     std::error_code none;
     m_.side = asked ? asked : m_.vae.config.sample_size;
     if (!asked && !path_.empty() && !fresh("unet") && fs::exists(folder("unet") + "/config.json", none)) m_.side = load_unet_config(folder("unet") + "/config.json").sample_size * down;
+    if (r_.text("data.kind") == "shapes" && m_.side < 32) r_.wrong("data.size", "scenes are drawn larger", "32 or more", std::to_string(m_.side));
     if (m_.side % down) r_.wrong("data.size", "the autoencoder cannot halve it so often", "a multiple of " + std::to_string(down), std::to_string(m_.side));
     m_.latent = {m_.side / down, m_.side / down, m_.vae.config.latent_channels};
   }

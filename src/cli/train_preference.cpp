@@ -27,7 +27,7 @@ class Preference {
       losers_ = latent_cache(c, true);
     }
     if (needs_reference()) pool_.emplace(c.run / "pool");
-    const double kappa = r_.given("preference.kappa") ? r_.number("preference.kappa") : r_.number("preference.beta") / 2;
+    const double kappa = r_.has("preference.kappa") ? r_.number("preference.kappa") : r_.number("preference.beta") / 2;
     weights_ = {.kappa = kappa, .eta = r_.has("preference.eta") ? r_.number("preference.eta") : kappa};
     how_.scheduler = c.model.scheduler;
     if (r_.has("sampling.scheduler")) {
