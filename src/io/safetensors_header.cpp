@@ -11,7 +11,8 @@ namespace sspo::io {
 namespace {
 
 // The first is the format's; the others bound the memory that a hostile header of that size can ask for.
-constexpr std::uint64_t most_header_bytes = 100'000'000, most_metadata = 100'000, most_skipped = 1'000'000, most_axes = 10'000'000;
+constexpr std::uint64_t most_header_bytes = 100'000'000, most_metadata = 100'000, most_skipped = 1'000'000, most_axes = 10'000'000,
+                        most_tensors = 250'000;
 constexpr std::size_t most_levels = 128;
 
 constexpr StoredType types[] = {
@@ -217,6 +218,7 @@ bool HeaderReader::end_object() {
     check_unique(unknown_keys_);
     unknown_keys_.clear();
     check_tensor();
+    if (header_.tensors.size() >= most_tensors) refuse(offset(), name_, "too many tensors", "at most " + std::to_string(most_tensors));
     header_.tensors.push_back(std::move(tensor_));
   }
   in_ = In::root;

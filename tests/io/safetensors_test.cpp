@@ -143,6 +143,12 @@ const std::vector<BadHeader>& bad_headers() {
 
 }  // namespace
 
+TEST_CASE("a header of more tensors than any model has is refused early") {
+  std::string header = "{";
+  for (int i = 0; i <= 250000; ++i) header += (i ? ",\"" : "\"") + std::to_string(i) + "\":" + entry("U8", "0", "0,0");
+  CHECK(error_of([&] { parse(header + "}", 0); }).find("250000: too many tensors (expected at most 250000)") != std::string::npos);
+}
+
 TEST_CASE("safetensors: every malformed header is refused, in one line that says why") {
   CHECK(bad_headers().size() >= 60);
   for (const BadHeader& bad : bad_headers()) {
