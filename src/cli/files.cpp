@@ -19,6 +19,8 @@ void check_output(const std::string& path, bool force) {
   const std::string name = io::printable(path, 4096);
   std::error_code ignored;
   if (!force && fs::exists(path, ignored)) fail({.op = name, .what = "the file exists", .hint = "--force replaces it", .kind = ErrorKind::file}, Site{});
+  if (fs::exists(path, ignored) && !fs::is_regular_file(path, ignored))  // said before hours of work, not after
+    fail({.op = name, .what = "is no regular file", .expected = "a file to write", .kind = ErrorKind::io}, Site{});
   const fs::path folder = fs::path(path).parent_path();
   if (!folder.empty() && !fs::is_directory(folder, ignored)) fail({.op = name, .what = "there is no such folder", .kind = ErrorKind::io}, Site{});
 }

@@ -15,6 +15,7 @@ namespace {
 struct Result {
   std::vector<io::NamedTensor> outputs;  // the first one is what --grad differentiates
   Params params;
+  std::string folder;  // where they are from
 };
 
 template <class Model, class Config>
@@ -29,7 +30,7 @@ Result run_text(const ForwardOptions& o, Inputs& in, const Device& device) {
   const ClipTextConfig config = load_clip_text_config(folder + "/config.json");
   Params params = params_of<ClipText>(config, folder, o, device);
   const ClipText::Output y = ClipText(params, config)(in.integers("input_ids", 2));
-  return {{{"last_hidden_state", y.last_hidden_state}, {"pooled", y.pooled}}, params};
+  return {{{"last_hidden_state", y.last_hidden_state}, {"pooled", y.pooled}}, params, folder};
 }
 
 Result run_unet(const ForwardOptions& o, Inputs& in, const Device& device) {
@@ -37,7 +38,7 @@ Result run_unet(const ForwardOptions& o, Inputs& in, const Device& device) {
   const UNetConfig config = load_unet_config(folder + "/config.json");
   Params params = params_of<UNet>(config, folder, o, device);
   const Tensor sample = in.floats("sample", 4), text = in.floats("encoder_hidden_states", 3);
-  return {{{"sample", to_nchw(UNet(params, config)(to_nhwc(sample), in.any("timestep", 1), text))}}, params};
+  return {{{"sample", to_nchw(UNet(params, config)(to_nhwc(sample), in.any("timestep", 1), text))}}, params, folder};
 }
 
 Result run_vae(const ForwardOptions& o, Inputs& in, const Device& device) {
@@ -45,9 +46,9 @@ Result run_vae(const ForwardOptions& o, Inputs& in, const Device& device) {
   const VaeConfig config = load_vae_config(folder + "/config.json");
   Params params = params_of<Autoencoder>(config, folder, o, device);
   const Autoencoder vae(params, config);
-  if (o.part == "vae-decode") return {{{"image", to_nchw(vae.decode(to_nhwc(in.floats("latent", 4))))}}, params};
+  if (o.part == "vae-decode") return {{{"image", to_nchw(vae.decode(to_nhwc(in.floats("latent", 4))))}}, params, folder};
   const Moments m = vae.encode(to_nhwc(in.floats("image", 4)));
-  return {{{"mean", to_nchw(m.mean)}, {"logvar", to_nchw(m.logvar)}}, params};
+  return {{{"mean", to_nchw(m.mean)}, {"logvar", to_nchw(m.logvar)}}, params, folder};
 }
 
 // A parameter or an input that the output does not depend on has a gradient of zeros, as in the file formats of others.
@@ -71,8 +72,11 @@ void forward(const ForwardOptions& o) {
       io::bad_file({.path = o.in, .field = "grad_output"}, "the shape is not the output's", y.shape().str(), seed.shape().str());
     const Gradients g = backward(y, {.seed = cast(seed, y.dtype())});
     for (const auto& [name, x] : in.tracked()) file.push_back({"grad.input." + name, cast(gradient_or_zeros(g.find(x), x.with_node(nullptr)), wide)});
-    for (const Param& p : result.params)
-      file.push_back({"grad.param." + p.name(), cast(to_checkpoint(gradient_or_zeros(p.gradient(g), p.value())), wide)});
+    const io::Weights weights = io::open_weights(result.folder, {.variant = o.variant});
+    for (const Param& p : result.params) {
+      const auto [name, value] = to_checkpoint(gradient_or_zeros(p.gradient(g), p.value()), p.name(), weights);
+      file.push_back({"grad.param." + name, cast(value, wide)});
+    }
   }
   io::save_safetensors(o.out, file, {{"part", o.part}});
 }

@@ -43,6 +43,13 @@ std::string prompt_text(const std::string& prompt) {
   return text;
 }
 
+// Two outdated settings that diffusers' StableDiffusionPipeline replaces in the sampler of a folder it loads.
+SchedulerConfig as_in_a_pipeline(SchedulerConfig c) {
+  c.steps_offset = 1;
+  if (c.kind == SchedulerKind::ddpm || c.kind == SchedulerKind::ddim) c.clip_sample = false;
+  return c;
+}
+
 // What a picture was made with, in the form other programs read.
 std::string parameters_of(const SampleOptions& o, const Pictures& all, Index i, SchedulerKind sampler, const io::Image& picture, const std::string& hash) {
   std::string text = all.prompts.empty() ? "" : prompt_text(all.prompts[std::size_t(i)]);
@@ -94,7 +101,9 @@ void sample(const SampleOptions& o) {
   const StableDiffusion sd = StableDiffusion::load(o.model, {.variant = o.variant}, {.dtype = dtype_of(o.device), .device = device}, kind);
   const Pictures all = o.latents.empty() ? pictures_from_prompts(o, sd, device) : pictures_from_file(o, dtype_of(o.device), device);
   check_outputs(o, all.size);
-  const Scheduler scheduler = make_scheduler(sd.scheduler, o.steps, {.eta = o.eta});
+  const SchedulerConfig settings = kind ? sd.scheduler : as_in_a_pipeline(sd.scheduler);
+  const bool replaced = settings.steps_offset != sd.scheduler.steps_offset || settings.clip_sample != sd.scheduler.clip_sample;
+  const Scheduler scheduler = make_scheduler(settings, o.steps, {.eta = o.eta});
   for (Index i = 0; i < scheduler.calls(); ++i)
     if (scheduler.draws(i) && i >= all.noises)
       io::bad_file({.path = o.latents, .field = "step_noise"}, fmt::format("the sampler draws noise at step {}", i + 1), fmt::format("{} steps or more", i + 1), std::to_string(all.noises));
@@ -130,6 +139,8 @@ void sample(const SampleOptions& o) {
     while (columns * columns < Index(pictures.size())) ++columns;
     io::write_png(o.out, io::grid(pictures, columns, 2));
   }
+  if (replaced)
+    fmt::print(stderr, "as in diffusers' pipeline, steps_offset is 1 and nothing is clipped; --scheduler {} takes scheduler_config.json as it is\n", name_of(settings.kind));
   if (o.json)
     fmt::print("{}\n", io::Json{{"seed", o.seed}, {"rng", o.rng}, {"sampler", name_of(scheduler.config().kind)}, {"steps", o.steps}, {"guidance", o.guidance},
                                 {"model_hash", hash}, {"out", io::printable(o.out, 4096)}, {"out_latents", io::printable(o.out_latents, 4096)}, {"files", files}}.dump());

@@ -10,7 +10,7 @@ namespace sspo::cli {
 
 struct SampleOptions {
   std::string model, variant, prompt, negative_prompt, prompts_file;  // a file: read_texts of lines.hpp
-  std::string scheduler;  // empty: the model's own
+  std::string scheduler;  // empty: the model's own, with steps_offset 1 and unclipped, as diffusers' pipeline takes it
   Index steps = 50, images = 1, height = 0, width = 0;  // pixels; 0: what the model was trained on
   Index batch = 8;                // images at a time; the images do not depend on it
   double guidance = 7.5, eta = 0;

@@ -90,7 +90,7 @@ void add_sample(CLI::App& app) {
   CLI::Option* prompt = verb->add_option("--prompt", o->prompt, "what to draw");
   CLI::Option* prompts = verb->add_option("--prompts", o->prompts_file, "file with a prompt a line; .jsonl: objects with the key text or caption")->excludes(prompt);
   verb->add_option("--negative-prompt", o->negative_prompt, "what to stay away from");
-  verb->add_option("--scheduler", o->scheduler, "sampler; default: the model's own")->check(CLI::IsMember(samplers));
+  verb->add_option("--scheduler", o->scheduler, "sampler; default: the model's own, its steps_offset and clip_sample as diffusers' pipeline replaces them")->check(CLI::IsMember(samplers));
   verb->add_option("--steps", o->steps, "sampling steps")->check(CLI::Range(1, 100'000));
   verb->add_option("--guidance", o->guidance, "1: the prompt alone; more: away from the negative prompt")->check(between(0, 1000));
   verb->add_option("--eta", o->eta, "ddim: share of fresh noise")->check(between(0, 1));

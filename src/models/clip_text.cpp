@@ -11,6 +11,7 @@ ClipTextConfig read_clip_text_config(std::string_view text, const io::Place& pla
   const io::Json json = io::parse_json(text, place);
   io::Fields f(json, place);
   f.choice("model_type", {"clip_text_model"}, "clip_text_model");  // that of a whole CLIP has its text encoder's one field deeper
+  if (f.boolean("use_attention_mask", false)) f.wrong("use_attention_mask", "unsupported", "false", "true");  // pipelines of diffusers heed it
   ClipTextConfig c;
   c.vocab_size = f.integer("vocab_size", 1, 1 << 24, c.vocab_size);
   c.hidden_size = f.integer("hidden_size", 1, 1 << 16, 512);  // absent fields have transformers' defaults

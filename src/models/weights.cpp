@@ -28,6 +28,13 @@ std::vector<std::string> names_in_files(const std::string& name) {
   return names;
 }
 
+// The one that this file has, or none.
+const io::StoredTensor* stored_as(const std::string& name, const io::Weights& weights) {
+  for (const std::string& n : names_in_files(name))
+    if (const io::StoredTensor* stored = weights.find(n)) return stored;
+  return nullptr;
+}
+
 // As the file has it: OHWI -> OIHW.
 std::vector<std::uint64_t> shape_in_file(const Shape& s) {
   std::vector<std::uint64_t> shape(s.begin(), s.end());
@@ -73,17 +80,15 @@ Matches match(const Params& wanted, const io::Weights& weights, const std::strin
   std::vector<std::string> absent;
   std::unordered_set<std::string> taken;
   for (const Param& p : wanted) {
-    const std::vector<std::string> names = names_in_files(p.name());
-    const auto name = std::find_if(names.begin(), names.end(), [&](const std::string& n) { return weights.has(n); });
-    if (name == names.end()) {
+    const io::StoredTensor* stored = stored_as(p.name(), weights);
+    if (!stored) {
       absent.push_back(p.name());
       continue;
     }
-    taken.insert(*name);
-    found.emplace_back(&p, *name);
-    const io::StoredTensor& stored = *weights.find(*name);
-    if (!same_shape(stored.shape, shape_in_file(p.shape())))
-      other_shape.add([&] { return "'" + *name + "' is " + text_of(stored.shape) + ", the config asks for " + text_of(shape_in_file(p.shape())); });
+    taken.insert(stored->name);
+    found.emplace_back(&p, stored->name);
+    if (!same_shape(stored->shape, shape_in_file(p.shape())))
+      other_shape.add([&] { return "'" + stored->name + "' is " + text_of(stored->shape) + ", the config asks for " + text_of(shape_in_file(p.shape())); });
   }
   Params spare = Params::shapes_only();  // of the extra names some that a missing one may be: a file may hold any number of any length
   for (const std::string& name : weights.names()) {
@@ -121,6 +126,13 @@ std::vector<io::NamedTensor> to_checkpoint(const Params& params) {
   std::vector<io::NamedTensor> tensors;
   for (const Param& p : params) tensors.push_back({p.name(), to_checkpoint(p.value())});
   return tensors;
+}
+
+io::NamedTensor to_checkpoint(const Tensor& x, const std::string& name, const io::Weights& weights) {
+  const io::StoredTensor* stored = stored_as(name, weights);
+  if (!stored) fail({.op = "to_checkpoint", .what = "the weights have no such tensor", .got = "'" + name + "'"}, Site{});
+  const std::vector<Index> shape(stored->shape.begin(), stored->shape.end());
+  return {stored->name, reshape(to_checkpoint(x), Shape(std::span<const Index>(shape)))};
 }
 
 std::string weights_hash(const std::string& path, const io::WeightsOptions& from) {

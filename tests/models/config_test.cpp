@@ -213,6 +213,7 @@ TEST_CASE("text encoder config: what is refused") {
       {R"({"layer_norm_eps": 2})", {"layer_norm_eps: wrong value", "from 0 to 1"}},
       {R"({"eos_token_id": [2]})", {"eos_token_id: wrong value", "an array of 1"}},
       {R"({"eos_token_id": -1})", {"eos_token_id: wrong value"}},
+      {R"({"use_attention_mask": true})", {"use_attention_mask: unsupported", "got true"}},
   });
   check_files<ClipText>();
 }

@@ -142,6 +142,13 @@ TEST_CASE("weights: the autoencoder's older names, as matrices or 1x1 convolutio
     }
     CHECK(renamed == 16);
     check_same(vae.load_of(old), expected);
+    const io::Weights weights = io::open_weights(vae.folder.path());
+    for (std::size_t i = 0; i < old.size(); ++i) {  // and back: as the file has it
+      const io::NamedTensor back = to_checkpoint(expected[vae.tensors[i].name].value(), vae.tensors[i].name, weights);
+      CHECK(back.name == old[i].name);
+      CHECK(same_bits(back.tensor, old[i].tensor));
+    }
+    check_error([&] { to_checkpoint(full({1}, 0), "conv_uot.bias", weights); }, {"no such tensor", "'conv_uot.bias'"});
     old.push_back(vae.tensors[0]);  // both names at once: the older one is nobody's
     for (const auto& [name, x] : vae.tensors)
       if (name == "decoder.mid_block.attentions.0.to_q.bias") old.back() = {name, x};

@@ -31,6 +31,8 @@ Params load_params(const typename Model::Config& config, const std::string& path
 
 Tensor to_checkpoint(const Tensor& x);                                // 4 axes: OHWI -> OIHW; others as they are
 std::vector<io::NamedTensor> to_checkpoint(const Params& params);     // ready for save_component
+// x belongs to the parameter `name`, a gradient for instance: as these weights have it, older names and shapes too.
+io::NamedTensor to_checkpoint(const Tensor& x, const std::string& name, const io::Weights& weights);
 
 // The first ten digits of the SHA-256 of the weight files, in the order of their names: what pictures are signed with.
 std::string weights_hash(const std::string& path, const io::WeightsOptions& from = {});
