@@ -7,6 +7,7 @@
 #include <cmath>
 #include <memory>
 
+#include "cli/data.hpp"
 #include "cli/demo.hpp"
 #include "cli/forward.hpp"
 #include "cli/inspect.hpp"
@@ -258,6 +259,54 @@ void add_inspect(CLI::App& app) {
   add_inspect_randn(*verb);
 }
 
+void add_data_check(CLI::App& data_verb) {
+  const auto [verb, o] = verb_of<DataCheckOptions>(data_verb, "check", "decode every picture, read every line", data_check,
+                                                   "  sspo data check photos\n"
+                                                   "  sspo data check photos/metadata.jsonl --skip-bad 10 --json");
+  verb->add_option("path", o->path, "folder with metadata.jsonl, or with captions beside the pictures; or a .jsonl file")->required();
+  verb->add_option("--skip-bad", o->skip_bad, "tell and pass over so many bad samples; the next one is an error")->check(CLI::Range(0, 1'000'000'000));
+  verb->add_flag("--json", o->json, "counts and errors as JSON");
+}
+
+void add_data_shapes(CLI::App& data_verb) {
+  const auto [verb, o] = verb_of<DataShapesOptions>(data_verb, "shapes", "draw scenes of circles, squares, triangles and crosses with their captions; hold pictures to such captions",
+                                                    data_shapes,
+                                                    "  sspo data shapes --out shapes --count 5000 --seed 1\n"
+                                                    "  sspo data shapes --judge drawn-by-my-model");
+  CLI::Option_group* work = verb->add_option_group("work");
+  work->require_option(1);
+  work->add_option("--out", o->out, "folder to write: pictures and metadata.jsonl");
+  CLI::Option* judge = work->add_option("--judge", o->judge, "data set: does each picture show what its caption says?");
+  verb->add_option("--count", o->count, "scenes")->check(CLI::Range(1, 1'000'000))->excludes(judge);
+  verb->add_option("--size", o->side, "pixels a side")->check(CLI::Range(32, 4096))->excludes(judge);
+  verb->add_option("--seed", o->seed, "the scenes are a function of it")->check(is_seed)->excludes(judge);
+  verb->add_flag("--force", o->force, "write into a folder that has content")->excludes(judge);
+  verb->add_flag("--json", o->json, "summary as JSON");
+}
+
+void add_data_emoji(CLI::App& data_verb) {
+  const auto [verb, o] = verb_of<DataEmojiOptions>(data_verb, "emoji", "colour emoji in two styles, with their names: real pictures, real words", data_emoji,
+                                                   "  sspo data emoji --out emoji\n"
+                                                   "  sspo data emoji --out faces --theme --size 64 --json");
+  verb->add_option("--out", o->out, "folder to write: pictures and metadata.jsonl")->required();
+  verb->add_option("--size", o->side, "pixels a side")->check(CLI::Range(8, 512));
+  verb->add_flag("--theme", o->theme, "faces, hearts, animals, plants and food alone");
+  verb->add_option("--font", o->font, "NotoColorEmoji.ttf; default: of the package fonts-noto-color-emoji");
+  verb->add_option("--names", o->names, "CLDR's folder common; default: of the package unicode-cldr-core");
+  verb->add_option("--pngs", o->pngs, "folder with 1F600.png and so on; default: of the package ruby-gemojione");
+  verb->add_flag("--force", o->force, "write into a folder that has content");
+  verb->add_flag("--json", o->json, "summary as JSON");
+}
+
+void add_data(CLI::App& app) {
+  CLI::App* verb = app.add_subcommand("data", "data sets of captioned pictures: make, check");
+  verb->require_subcommand(1);
+  verb->footer("Examples:\n  sspo data emoji --out emoji\n  sspo data check emoji");
+  add_data_check(*verb);
+  add_data_shapes(*verb);
+  add_data_emoji(*verb);
+}
+
 void add_ops(CLI::App& app) {
   const auto [verb, json] = verb_of<bool>(app, "ops", "list all ops: name, samples, formula, gradient", +[](const bool& as_json) { list_ops(as_json); },
                                           "  sspo ops\n"
@@ -273,7 +322,7 @@ void add_verbs(CLI::App& app) {
     if (app.get_subcommands().empty()) throw CLI::RequiredError("a verb");
   });
   app.option_defaults()->always_capture_default();
-  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_plan, add_tokenize, add_tokenizer, add_inspect, add_ops}) add(app);
+  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_plan, add_tokenize, add_tokenizer, add_data, add_inspect, add_ops}) add(app);
   app.footer("sspo VERB --help tells a verb's options and shows examples.\n\nExamples:\n  sspo demo --out out/demo\n  sspo inspect stable-diffusion-v1-5");
 }
 

@@ -16,6 +16,7 @@ struct File {
   Colour colour;
   bool interlaced;
   std::string_view colours{};           // PLTE: 3 bytes an entry
+  std::string_view transparency{};      // tRNS: alpha of the first entries; of grey and RGB the one value that is transparent
   std::string_view data{};              // the chunks IDAT, one after the other: the pieces of one zlib stream
   std::vector<ImageText> texts{};
   std::string_view exif{};
@@ -33,6 +34,8 @@ std::uint32_t read_u32(std::string_view bytes, std::size_t at);  // big-endian
 // Checks the order of the chunks and every CRC; the limits at IHDR, before anything else is read.
 File parse(std::string_view bytes, const Place& place, const ImageLimits& limits);
 Image decode(const File& file, const Place& place);
+// How much of what lies under it each pixel covers, [height, width]: 255 all of it, and where nothing is said.
+std::vector<std::uint8_t> decode_alpha(const File& file, const Place& place);
 
 }  // namespace sspo::io::png
 

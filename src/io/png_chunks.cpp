@@ -123,6 +123,8 @@ File parse(std::string_view bytes, const Place& place, const ImageLimits& limits
       f = header(data, here, limits);
     } else if (type == "PLTE") {
       palette_chunk(f, data, here);
+    } else if (type == "tRNS") {
+      f.transparency = data;  // for those who ask for it: as a picture is mostly read, without, nothing in it is wrong
     } else if (type == "IDAT") {
       if (!f.data.empty() && previous != "IDAT") bad_file(here, "the picture's data are not in one run");
       const char* begin = f.data.empty() ? bytes.data() + at : f.data.data();

@@ -1,6 +1,8 @@
 // The pixels of a PNG: one zlib stream of rows, each predicted by a filter from its neighbours (ISO 15948, 9).
 #include <zlib.h>
 
+#include <algorithm>
+
 #include "io/png.hpp"
 
 namespace sspo::io::png {
@@ -64,9 +66,11 @@ void unfilter(unsigned filter, std::uint8_t* row, const std::uint8_t* above, std
   }
 }
 
+enum class Plane { colour, alpha };  // alpha: three times the same
+
 // Pixels of a row to RGB, `stride` bytes apart.
-void spread(const File& f, const std::uint8_t* row, std::uint32_t width, std::uint8_t* to, std::size_t stride, const Place& place) {
-  const unsigned n = f.channels(), mask = (1u << (f.depth < 8 ? f.depth : 8)) - 1;
+void spread(const File& f, Plane plane, const std::uint8_t* row, std::uint32_t width, std::uint8_t* to, std::size_t stride, const Place& place) {
+  const unsigned n = f.channels(), alpha = plane == Plane::alpha && f.colour != palette ? n - 1 : 0, mask = (1u << (f.depth < 8 ? f.depth : 8)) - 1;
   const std::size_t bytes = f.depth == 16 ? 2 : 1;
   for (std::uint32_t x = 0; x < width; ++x, to += stride) {
     if (f.depth < 8) {
@@ -74,14 +78,14 @@ void spread(const File& f, const std::uint8_t* row, std::uint32_t width, std::ui
       const unsigned v = row[bit / 8] >> (8 - f.depth - bit % 8) & mask;
       to[0] = static_cast<std::uint8_t>(f.colour == palette ? v : v * 255 / mask);
     } else {
-      to[0] = row[std::size_t(x) * n * bytes];
+      to[0] = row[(std::size_t(x) * n + alpha) * bytes];
     }
     if (f.colour == palette) {
       const std::size_t entry = to[0];
       if (3 * entry >= f.colours.size()) bad_file(place.in("IDAT"), "a pixel's colour is not in the palette", "less than " + std::to_string(f.colours.size() / 3), std::to_string(entry));
       for (std::size_t c = 0; c < 3; ++c) to[c] = static_cast<std::uint8_t>(f.colours[3 * entry + c]);
     } else {
-      for (std::size_t c = 1; c < 3; ++c) to[c] = n < 3 ? to[0] : row[(std::size_t(x) * n + c) * bytes];
+      for (std::size_t c = 1; c < 3; ++c) to[c] = n < 3 || alpha ? to[0] : row[(std::size_t(x) * n + c) * bytes];
     }
   }
 }
@@ -92,7 +96,7 @@ struct Pass {
 // Adam7: seven pictures, each every dx-th pixel of every dy-th row.
 constexpr Pass adam7[] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
 
-void read_pass(const File& f, const Pass& pass, Rows& rows, Image& image, const Place& place) {
+void read_pass(const File& f, Plane plane, const Pass& pass, Rows& rows, Image& image, const Place& place) {
   if (f.width <= pass.x || f.height <= pass.y) return;
   const std::uint32_t width = (f.width - pass.x + pass.dx - 1) / pass.dx;
   const std::size_t bits = f.channels() * f.depth, bytes = (std::size_t(width) * bits + 7) / 8, step = (bits + 7) / 8;
@@ -103,22 +107,58 @@ void read_pass(const File& f, const Pass& pass, Rows& rows, Image& image, const 
     rows.read(row.data(), bytes);
     if (filter > 4) bad_file(place.in("IDAT"), "unknown filter", "0 to 4", std::to_string(filter));
     if (filter) unfilter(filter, row.data(), above.data(), bytes, step);
-    spread(f, row.data(), width, image.at(pass.x, y), 3 * pass.dx, place);
+    spread(f, plane, row.data(), width, image.at(pass.x, y), 3 * pass.dx, place);
     row.swap(above);
   }
 }
 
-}  // namespace
+// A palette whose colours are the alphas of the entries; those beyond the chunk are opaque.
+std::string alphas(const File& f) {
+  std::string three(f.colours.size(), '\xff');
+  for (std::size_t i = 0; i < three.size() && i / 3 < f.transparency.size(); ++i) three[i] = f.transparency[i / 3];
+  return three;
+}
 
-Image decode(const File& f, const Place& place) {
+Image decode_plane(const File& file, Plane plane, const Place& place) {
+  File f = file;
+  std::string entries;
+  if (plane == Plane::alpha && f.colour == palette) f.colours = entries = alphas(f);
   Image image = make_image(f.width, f.height);
   Rows rows(f, place);
   if (f.interlaced)
-    for (const Pass& pass : adam7) read_pass(f, pass, rows, image, place);
+    for (const Pass& pass : adam7) read_pass(f, plane, pass, rows, image, place);
   else
-    read_pass(f, {0, 0, 1, 1}, rows, image, place);
+    read_pass(f, plane, {0, 0, 1, 1}, rows, image, place);
   rows.finish();
   return image;
+}
+
+// Grey and RGB: one value, two bytes a channel, is transparent, all others cover.
+std::vector<std::uint8_t> around_key(const File& f, std::vector<std::uint8_t> alpha, const Place& place) {
+  const std::size_t channels = f.channels();
+  if (f.transparency.size() != 2 * channels) bad_file(place.in("tRNS"), "wrong length", std::to_string(2 * channels) + " bytes", std::to_string(f.transparency.size()));
+  if (f.depth == 16) bad_file(place.in("tRNS"), "transparency of one colour of 16 bits a channel is not supported", "up to 8 bits");
+  const unsigned most = (1u << f.depth) - 1;
+  std::uint8_t key[3];
+  for (std::size_t c = 0; c < 3; ++c) key[c] = static_cast<std::uint8_t>((static_cast<unsigned char>(f.transparency[2 * (c % channels) + 1]) & most) * 255 / most);
+  const Image colours = decode_plane(f, Plane::colour, place);
+  for (std::size_t i = 0; i < alpha.size(); ++i)
+    if (std::equal(key, key + 3, colours.rgb.begin() + std::ptrdiff_t(3 * i))) alpha[i] = 0;
+  return alpha;
+}
+
+}  // namespace
+
+Image decode(const File& file, const Place& place) { return decode_plane(file, Plane::colour, place); }
+
+std::vector<std::uint8_t> decode_alpha(const File& file, const Place& place) {
+  const bool channel = file.colour == grey_alpha || file.colour == rgba;
+  std::vector<std::uint8_t> alpha(std::size_t(file.width) * file.height, 255);
+  if (!channel && file.transparency.empty()) return alpha;
+  if (!channel && file.colour != palette) return around_key(file, std::move(alpha), place);
+  const Image spread = decode_plane(file, Plane::alpha, place);
+  for (std::size_t i = 0; i < alpha.size(); ++i) alpha[i] = spread.rgb[3 * i];
+  return alpha;
 }
 
 }  // namespace sspo::io::png

@@ -3,7 +3,7 @@
 
 #include <cstdlib>
 
-#include "sspo/io/image.hpp"
+#include "io/png.hpp"
 
 using namespace sspo;
 using namespace sspo::io;
@@ -41,6 +41,7 @@ void read(std::string_view bytes) {
     require(again.width == image.width && again.rgb == image.rgb);
     const std::string text = info.texts.empty() ? "" : info.texts[0].text;
     if (text.find('\0') == std::string::npos) require(image_info(encode_png(image, {{"k", text}}), place).texts.at(0).text == text);
+    if (info.format == "PNG") require(png::decode_alpha(png::parse(bytes, place, limits), place).size() == std::size_t(info.width * info.height));
   } catch (const Error& e) {
     require(e.info().kind == ErrorKind::file && std::string_view(e.what()).find('\n') == std::string_view::npos);
   }

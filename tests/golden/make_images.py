@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Pictures and what Pillow makes of them: writes images/ and resize.txt beside this file.
 
-images/*.png        every kind of PNG there is, written here by hand; images.txt has the CRC of Pillow's RGB bytes.
+images/*.png        every kind of PNG there is, written here by hand; images.txt has the CRC of Pillow's RGB bytes, alpha.txt of
+                    the alpha channel of what has one.
 images/*.jpg        by Pillow; beside each, NAME.jpg.png is Pillow's decoding, upright.
 resize.txt          WIDTH HEIGHT NEW_WIDTH NEW_HEIGHT FILTER CRC: Pillow's resize of the picture that `noise` draws.
 """
@@ -104,12 +105,20 @@ golden("one_pixel.png", png(2, 8, 0, 1, 1))
 golden("one_pixel_i.png", png(2, 8, 1, 1, 1))
 golden("pieces.png", png(2, 8, 0, 9, 9, pieces=7))
 golden("transparent_palette.png", png(3, 2, 0, 8, 8, chunk(b"tRNS", b"\0\x80\xff")))
+first = random.Random(16).randrange(256)  # of the pixels that png() draws
+golden("transparent_grey.png", png(0, 8, 0, 8, 8, chunk(b"tRNS", bytes([0, first]))))
 golden("transparent_colour.png", png(2, 8, 0, 8, 8, chunk(b"tRNS", b"\0\1\0\2\0\3")))
 EXIF = {o: b"MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1" + struct.pack(">H", o) + b"\0\0\0\0\0\0" for o in range(1, 9)}
 golden("turned.png", png(2, 8, 0, 5, 3, chunk(b"eXIf", EXIF[6])))
 golden("texts.png", png(0, 8, 0, 4, 4, chunk(b"tEXt", b"parameters\0a caf\xe9\nSteps: 20") + chunk(b"zTXt", b"packed\0\0" + zlib.compress(b"x" * 500))
        + chunk(b"iTXt", b"unicode\0\0\0de\0\0" + "日本 🎨".encode()) + chunk(b"iTXt", b"both\0\1\0\0\0" + zlib.compress("é".encode() * 9))))
 (HERE / "images.txt").write_text("\n".join(lines) + "\n")
+
+alphas = []
+for name in ["c2_8.png", "c3_4.png", "c4_8.png", "c4_8i.png", "c6_8.png", "c6_8i.png", "c6_16.png", "c6_16i.png", "transparent_palette.png",
+             "transparent_colour.png", "transparent_grey.png"]:
+    alphas.append(f"{name} {zlib.crc32(Image.open(OUT / name).convert('RGBA').getchannel('A').tobytes()):08x}")
+(HERE / "alpha.txt").write_text("\n".join(alphas) + "\n")
 
 photo = Image.fromarray(noise(43, 29)).resize((37, 27), Image.BICUBIC)
 

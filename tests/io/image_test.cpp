@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "io/folder.hpp"
+#include "io/png.hpp"
 #include "support.hpp"
 
 using namespace sspo;
@@ -72,12 +73,29 @@ TEST_CASE("png: every kind of colour, depth and interlacing, as Pillow reads it"
     CHECK(image.height == height);
     CHECK(crc(image) == sum);
   }
-  CHECK(count == 37);
+  CHECK(count == 38);
   const ImageInfo info = read_image_info(golden + "images/turned.png");
   CHECK(info.orientation == 6);
   CHECK(info.width == 5);
   CHECK(read_image_info(golden + "images/c6_16i.png").channels == 4);
   CHECK(read_image_info(golden + "images/c6_16i.png").bits == 16);
+}
+
+TEST_CASE("png: alpha, as Pillow reads it") {
+  const auto alpha_of = [](const std::string& path) {
+    const std::string bytes = File(path).text(1 << 20);
+    return png::decode_alpha(png::parse(bytes, {.path = path}, {}), {.path = path});
+  };
+  std::ifstream list(golden + "alpha.txt");
+  std::string name, sum;
+  int count = 0;
+  for (; list >> name >> sum; ++count) {
+    INFO(name);
+    const std::string path = golden + "images/" + name;
+    const std::vector<std::uint8_t> alpha = alpha_of(path);
+    CHECK(crc(Image{1, 1, alpha}) == sum);
+  }
+  CHECK(count == 11);
 }
 
 TEST_CASE("jpeg: every pixel as Pillow reads it, upright") {

@@ -1,0 +1,39 @@
+// `sspo data`: data sets made and checked.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "sspo/base/config.hpp"
+
+namespace sspo::cli {
+
+struct DataCheckOptions {
+  std::string path;    // a folder, or its metadata.jsonl
+  Index skip_bad = 0;  // so many bad samples are told and passed over
+  bool json = false;
+};
+// Decodes every picture. Prints "N samples" and what they are, or one JSON object; bad ones go to stderr, a line each.
+void data_check(const DataCheckOptions& options);
+
+struct DataShapesOptions {
+  std::string out, judge;   // a folder to write, or a data set whose pictures are held to their captions
+  Index count = 2000, side = 32;
+  std::uint64_t seed = 0;
+  bool force = false, json = false;
+};
+void data_shapes(const DataShapesOptions& options);
+
+struct DataEmojiOptions {
+  std::string out;
+  Index side = 32;
+  bool theme = false;               // faces, hearts, animals, plants and food alone
+  std::string font, names, pngs;    // Noto's font, CLDR's folder common, gemojione's pictures; empty: where Debian has them
+  bool force = false, json = false;
+};
+// Writes noto/ and emojione/, a picture of each name that both draw, and metadata.jsonl: file_name, text, keywords, name, split, style.
+void data_emoji(const DataEmojiOptions& options);
+
+// One of ten captions, the same ones everywhere: those whose SHA-256 begins with 8 digits that are a multiple of ten.
+bool is_held_out(const std::string& caption);
+
+}  // namespace sspo::cli

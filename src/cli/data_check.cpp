@@ -1,0 +1,96 @@
+#include <fmt/format.h>
+
+#include <map>
+#include <set>
+
+#include "cli/data.hpp"
+#include "cli/progress.hpp"
+#include "cli/signals.hpp"
+#include "io/json.hpp"
+#include "sspo/io/dataset.hpp"
+
+namespace sspo::cli {
+namespace {
+
+using Counts = std::map<std::string, Index>;
+
+struct Census {
+  Index samples = 0, pairs = 0, empty_captions = 0, pictures = 0;
+  Counts formats, splits, styles;
+
+  void add(const io::Row& row) {
+    ++samples, pairs += !row.loser.empty(), empty_captions += row.text.empty();
+    if (const std::string_view split = row.field("split"); !split.empty()) ++splits[std::string(split)];
+    if (const std::string_view style = row.field("style"); !style.empty()) ++styles[std::string(style)];
+  }
+};
+
+// A picture that several samples name is decoded once.
+class Pictures {
+ public:
+  Pictures(const io::Dataset& data, Census& census) : data_(data), census_(census) {}
+
+  void check(const io::Row& row) {
+    for (const bool loser : {false, true}) {
+      const std::string& name = loser ? row.loser : row.picture;
+      if (name.empty() || good_.count(name)) continue;
+      loser ? io::read_loser(data_, row) : io::read_picture(data_, row);
+      good_.insert(name);
+      ++census_.pictures, ++census_.formats[io::read_image_info(data_.folder + "/" + name).format];
+    }
+  }
+
+ private:
+  const io::Dataset& data_;
+  Census& census_;
+  std::set<std::string> good_;
+};
+
+io::Json json_of(const Counts& counts) {
+  io::Json object = io::Json::object();
+  for (const auto& [name, count] : counts) object[name] = count;
+  return object;
+}
+
+std::string text_of(const char* what, const Counts& counts) {
+  std::string line;
+  for (const auto& [name, count] : counts) line += fmt::format("{}{} {}", line.empty() ? "" : ", ", count, io::printable(name));
+  return line.empty() ? "" : fmt::format("{:<9} {}\n", what, line);
+}
+
+}  // namespace
+
+void data_check(const DataCheckOptions& o) {
+  io::Json errors = io::Json::array();
+  io::BadSamples bad(o.skip_bad, [&](const Error& e) {
+    fmt::print(stderr, "skipped: {}\n", io::printable(e.what(), 1u << 20));
+    errors.push_back(io::printable(e.what(), 1u << 20));
+  });
+  const io::Dataset data = io::open_dataset(o.path, bad);
+  Census census;
+  Pictures pictures(data, census);
+  Progress progress("checking", Index(data.rows.size()));
+  Index done = 0;
+  for (const io::Row& row : data.rows) {
+    stop_if_interrupted();
+    try {
+      pictures.check(row);
+      census.add(row);
+    } catch (const Error& e) {
+      bad.met(e);
+    }
+    progress.update(++done, io::printable(row.picture));
+  }
+  if (o.json) {
+    fmt::print("{}\n", io::Json{{"kind", "data set"}, {"path", io::printable(o.path, 4096)}, {"captions", data.metadata.empty() ? "beside the pictures" : "metadata.jsonl"},
+                                {"samples", census.samples}, {"bad", bad.count()}, {"pairs", census.pairs}, {"empty_captions", census.empty_captions},
+                                {"pictures", census.pictures}, {"formats", json_of(census.formats)}, {"splits", json_of(census.splits)}, {"styles", json_of(census.styles)},
+                                {"errors", errors}}.dump(2));
+    return;
+  }
+  fmt::print("{} samples{}{}{}\n", census.samples, census.pairs ? fmt::format(", {} preference pairs", census.pairs) : "",
+             census.empty_captions ? fmt::format(", {} without words", census.empty_captions) : "", bad.count() ? fmt::format(", {} bad ones skipped", bad.count()) : "");
+  fmt::print("{}{}{}", text_of("pictures", census.formats), text_of("splits", census.splits), text_of("styles", census.styles));
+}
+
+}  // namespace sspo::cli
