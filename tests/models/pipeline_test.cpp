@@ -119,7 +119,7 @@ TEST_CASE("pipeline: 1, 2 and 3 threads draw the same bits") {
 TEST_CASE("pipeline: a prompt's latents do not depend on its neighbour in the batch") {
   GoldenJson both = runs().at(7), one = both;
   const StableDiffusion sd = load(both);
-  one.at("prompts") = {both.at("prompts").at(0)};
+  one.at("prompts") = GoldenJson::array({both.at("prompts").at(0)});
   // The first sample's normals come first from the generator, but draws of 16 at a time make them alike only where 16 divides them.
   const Tensor together = slice(draw(sd, both), 0, 0, 1), alone = draw(sd, one);
   CHECK(nmse(together, alone) <= 1e-10);
