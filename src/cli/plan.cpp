@@ -107,7 +107,7 @@ double unet_flops(const Recipe& r, TrainModel& m, const Device& device) {  // of
   return flops_of(trace);
 }
 double vae_flops(TrainModel& m, const Device& device) {
-  const Tensor x = cast(normal(Rng{1}, {1, m.side, m.side, 3}, device), m.dtype);
+  const Tensor x = cast(normal(Rng{1}, {pictures_at_once(m.side), m.side, m.side, 3}, device), m.dtype);
   Trace trace(device);
   m.vae.model->decode(m.vae.model->encode(x).mean);
   return flops_of(trace);
@@ -136,7 +136,7 @@ MemoryPlan plan_memory(const Recipe& r, TrainModel& m, bool both) {
   };
 
   const bool unet = r.kind() != pretrain_vae, own = unet && r.boolean("train.recompute");
-  if (unet) plan.encoding = stage([&] { m.vae.model->encode(cast(normal(Rng{1}, {1, m.side, m.side, 3}, device), m.dtype)); });
+  if (unet) plan.encoding = stage([&] { m.vae.model->encode(cast(normal(Rng{1}, {pictures_at_once(m.side), m.side, m.side, 3}, device), m.dtype)); });
   if (unet && m.text_encoder.frozen)
     stage([&] { (*m.text_encoder.model)(zeros({64, m.text_encoder.config.max_position_embeddings}, DType::i64, device)); });
   std::optional<UNet> reference;
