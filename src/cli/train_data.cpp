@@ -18,10 +18,10 @@ TrainData scenes_data(const Recipe& r) {
   return data;
 }
 
-TrainData folder_data(const Recipe& r, const std::function<void(const std::string&)>& say) {
+TrainData folder_data(const Recipe& r, const std::string& split, const std::function<void(const std::string&)>& say) {
   io::BadSamples bad(r.integer("data.skip_bad"), [say](const Error& e) { say(std::string("passed over: ") + e.what()); });
   const auto data = std::make_shared<io::Dataset>(io::open_dataset(r.text("data.path"), bad));
-  const std::string split = r.text("data.split"), style = r.text("data.style");
+  const std::string style = r.text("data.style");
   auto rows = std::make_shared<std::vector<io::Row>>();
   for (const io::Row& row : data->rows) {
     if ((!split.empty() && row.field("split") != split) || (!style.empty() && row.field("style") != style)) continue;
@@ -49,6 +49,7 @@ TrainData folder_data(const Recipe& r, const std::function<void(const std::strin
     }
   }
   result.digest = hash.hex();
+  result.rows = *rows;
   const auto options = [](Index side) { return io::PictureOptions{.width = side, .height = side}; };
   result.picture = [=](Index i, Index side) { return io::read_picture(*data, (*rows)[std::size_t(i)], options(side)); };
   result.loser = [=](Index i, Index side) { return io::read_loser(*data, (*rows)[std::size_t(i)], options(side)); };
@@ -58,12 +59,22 @@ TrainData folder_data(const Recipe& r, const std::function<void(const std::strin
 }  // namespace
 
 TrainData open_train_data(const Recipe& r, const std::function<void(const std::string&)>& say) {
-  TrainData data = r.text("data.kind") == "shapes" ? scenes_data(r) : folder_data(r, say);
+  return open_split(r, r.text("data.kind") == "shapes" ? "" : r.text("data.split"), say);
+}
+
+TrainData open_split(const Recipe& r, const std::string& split, const std::function<void(const std::string&)>& say) {
+  TrainData data = r.text("data.kind") == "shapes" ? scenes_data(r) : folder_data(r, split, say);
   io::Sha256 hash;
   hash.add(data.digest);
   for (const std::string& caption : data.captions) hash.add(std::to_string(caption.size()) + ":" + caption);
   data.digest = hash.hex();
   return data;
+}
+
+std::vector<std::string> texts_of(const TrainData& data) {
+  std::vector<std::string> texts = data.captions;
+  for (const io::Row& row : data.rows) texts.insert(texts.end(), row.keywords.begin(), row.keywords.end());
+  return texts;
 }
 
 }  // namespace sspo::cli
