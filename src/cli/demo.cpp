@@ -11,8 +11,10 @@
 #include "cli/data.hpp"
 #include "cli/demo_log.hpp"
 #include "cli/recipes.hpp"
+#include "cli/reconstruction.hpp"
 #include "cli/signals.hpp"
 #include "cli/train.hpp"
+#include "sspo/models/weights.hpp"
 #include "sspo/train/run_folder.hpp"
 
 namespace sspo::cli {
@@ -88,7 +90,7 @@ class Demo {
 
   // The recipes lie beside what they made: each run can be repeated by sspo train.
   void write_recipes() const {
-    fs::create_directories(at("recipes"));
+    for (const char* name : {"recipes", "runs", "scores"}) fs::create_directories(at(name));
     for (const auto& [name, text] : emoji_recipes()) io::write_file(at("recipes/" + std::string(name) + ".toml"), text);
   }
 
@@ -102,7 +104,11 @@ class Demo {
 
   void add_stages() {
     stages_.push_back({"data", 0.3, [this] { return make_data(), std::size_t(0); }});
-    stages_.push_back({"vae", 12, [this] { return train_run("vae", "vae", scale_.vae); }});
+    stages_.push_back({"vae", 12, [this] {
+      const std::size_t peak = train_run("vae", "vae", scale_.vae);
+      measure_autoencoder();
+      return peak;
+    }});
     stages_.push_back({"base", 33, [this] { return train_run("base", "base", scale_.base, at("vae/model")); }});
     for (Index seed = 1; seed <= seeds_; ++seed)
       for (const Method& m : methods) align("few", m, seed, scale_.few);
@@ -138,6 +144,21 @@ class Demo {
     log_->set("pictures", kind);
   }
   std::string preferred() const { return log_->json().at("pictures") == "emoji" ? "noto" : "filled"; }
+
+  // scores/autoencoder.json: how well it gives back what it saw, and what it did not.
+  void measure_autoencoder() const {
+    const Device device = Device::cpu({.threads = o_.threads, .isa = o_.isa});
+    const VaeConfig config = load_vae_config(at("vae/model/vae/config.json"));
+    Params numbers = load_params<Autoencoder>(config, at("vae/model/vae"), {}, {.device = device});
+    numbers.frozen();
+    const Autoencoder vae(numbers, config);
+    const io::Dataset data = io::open_dataset(at("data"));
+    io::Json json;
+    for (const char* split : {"train", "held-out"})
+      json[split] = json_of(reconstruct(vae, data, Where({std::string("split=") + split}, {}), device));
+    io::write_file(at("scores/autoencoder.json"), json.dump(2) + "\n");
+    fmt::print(stderr, "autoencoder: PSNR {:.1f} dB on training pictures, {:.1f} dB held out\n", json["train"]["psnr"].get<double>(), json["held-out"]["psnr"].get<double>());
+  }
 
   void summary() const {}
 
