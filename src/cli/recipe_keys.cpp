@@ -61,13 +61,13 @@ std::vector<RecipeKey> make_keys() {
 
       {"data.kind", choice, "\"folder\"", "folder: pictures with captions; shapes: generated scenes, those of sspo data shapes", all_kinds, 0, 0, {"folder", "shapes"}},
       {"data.path", text, "\"\"", "imagefolder with metadata.jsonl, or captions beside the pictures"},
-      {"data.split", text, "\"\"", "only rows whose field split says so"},
-      {"data.style", text, "\"\"", "only rows whose field style says so"},
+      {"data.where", texts, "null", "only rows of which all this holds: [\"style=noto\", \"quarter!=1\"]"},
       {"data.count", integer, "256", "generated scenes", all_kinds, 1, 1e8},
       {"data.seed", integer, "0", "of the generated scenes", all_kinds, 0, 9.2e18},
       {"data.size", integer, "0", "pixels; 0: what the model is made for", all_kinds, 0, 16384},
       {"data.flip", number, "0", "share of pictures that are mirrored", pretrain_vae, 0, share},
       {"data.drop_caption", number, "0.1", "share of captions left out", pretrain | preference, 0, share},
+      {"data.keyword", number, "0", "share of captions that get one of the row's keywords as well", pretrain | judge, 0, share},
       {"data.skip_bad", integer, "0", "bad samples that are told and passed over", all_kinds, 0, most},
 
       {"train.steps", integer, "1000", "updates", pretrain_vae | pretrain | judge, 1, most},
@@ -104,8 +104,7 @@ std::vector<RecipeKey> make_keys() {
       {"judge.caption", number, "1", "weight of the contrast of pictures and captions", judge, 0, 1e6},
       {"judge.through_vae", number, "0.5", "share of pictures seen through the autoencoder, as a model's own are; 0 without one", judge, 0, share},
       {"judge.shift", integer, "2", "most pixels that pictures are moved by", judge, 0, 64},
-      {"judge.keyword", number, "0.1", "share of captions with one of the row's keywords behind them", judge, 0, share},
-      {"judge.held_out", text, "\"held-out\"", "the field split of the rows it is tested on", judge},
+      {"judge.held_out", texts, "[\"split=held-out\"]", "the rows it is tested on, in the manner of data.where", judge},
       {"judge.test_every", integer, "50", "steps between such tests; 0: at the end alone", judge, 0, most},
 
       {"preference.phases", integer, "7", "K", preference, 1, 1e6},
@@ -118,6 +117,7 @@ std::vector<RecipeKey> make_keys() {
       {"preference.tie", choice, "\"zero\"", "s where both do equally well", preference, 0, 0, {"zero", "plus"}},
       {"preference.reference", choice, "null", "which checkpoint is a phase's reference; default: the objective's own", preference, 0, 0, {"uniform", "initial", "latest"}},
       {"preference.own_noise", boolean, "false", "independent noise for the second image", preference},
+      {"preference.keep_phases", boolean, "false", "the pool keeps the checkpoint of every phase, drawn or not: to be measured later", preference},
       {"sampling.scheduler", choice, "null", "of the self-samples; default: the model's own", preference, 0, 0, samplers},
       {"sampling.steps", integer, "50", "", preference, 1, 100000},
       {"sampling.guidance", number, "7.5", "1: the prompt alone", preference, 0, 1000},

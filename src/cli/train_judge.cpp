@@ -18,13 +18,11 @@ struct Split {
   std::vector<io::Image> real, seen;  // as they are, and through the autoencoder; the second may be empty
   std::vector<Index> styles, names;   // of each picture: in the judge's order; in `texts`
   std::vector<std::string> texts;     // a caption for each name
-  std::vector<io::Row> rows;
   Index size() const { return Index(real.size()); }
 };
 
 Split read_split(const TrainContext& c, const TrainData& data, const std::string& cache) {
   Split s;
-  s.rows = data.rows;
   std::map<std::string, Index> known;
   const std::vector<std::string>& styles = c.model.judge.config.styles;
   for (Index i = 0; i < data.size(); ++i) {
@@ -88,15 +86,16 @@ class Judging {
  public:
   explicit Judging(const TrainContext& c)
       : c_(c), batch_(c.recipe.integer("train.batch")), batches_(c.data.size(), {.batch = batch_}, c.rng() / "data"), train_(read_split(c, c.data, "seen")) {
-    const std::string split = c.recipe.text("judge.held_out");
-    const TrainData all = open_split(c.recipe, "", [](const std::string&) {});
-    const auto held = [&](const io::Row& row) { return row.field("split") == split; };
-    if (std::any_of(all.rows.begin(), all.rows.end(), held)) held_out_ = read_split(c, open_split(c.recipe, split, c.say), "held-out-seen");
+    io::BadSamples bad(c.recipe.integer("data.skip_bad"));
+    const io::Dataset all = io::open_dataset(c.recipe.text("data.path"), bad);
+    const Where held_out = where_of(c.recipe, "judge.held_out");
+    if (std::any_of(all.rows.begin(), all.rows.end(), [&](const io::Row& row) { return held_out.holds(row); }))
+      held_out_ = read_split(c, open_train_data(c.recipe, c.say, "judge.held_out"), "held-out-seen");
   }
 
   StepResult gradients(Index step) const {
     const Judge& net = *c_.model.judge.model;
-    const double shift = c_.recipe.number("judge.shift"), seen = train_.seen.empty() ? 0 : c_.recipe.number("judge.through_vae"), keyword = c_.recipe.number("judge.keyword");
+    const double shift = c_.recipe.number("judge.shift"), seen = train_.seen.empty() ? 0 : c_.recipe.number("judge.through_vae"), keyword = c_.recipe.number("data.keyword");
     std::vector<io::Image> pictures;
     std::vector<std::string> captions;
     std::vector<std::int64_t> styles;
@@ -107,7 +106,7 @@ class Judging {
       const bool through = double(p.rng.below(1'000'000, 1)) < 1e6 * seen;
       pictures.push_back(shifted(through ? train_.seen[i] : train_.real[i], p.rng.below(around, 2) - Index(shift), p.rng.below(around, 3) - Index(shift)));
       captions.push_back(c_.data.captions[i]);
-      const std::vector<std::string>& words = train_.rows[i].keywords;
+      const std::vector<std::string>& words = c_.data.keywords[i];
       if (!words.empty() && double(p.rng.below(1'000'000, 4)) < 1e6 * keyword) captions.back() += " " + words[std::size_t(p.rng.below(Index(words.size()), 5))];
       styles.push_back(train_.styles[i]);
       names.push_back(train_.names[i]);

@@ -111,7 +111,7 @@ class Maker {
 
   void tokenizer(Index length) {
     need("tokenizer");
-    m_.tokenizer = fresh("tokenizer") ? train_bpe(texts_of(data_), {.size = int(r_.integer("model.tokenizer.size")), .max_length = int(length)}) : ClipTokenizer::open(folder("tokenizer"));
+    m_.tokenizer = fresh("tokenizer") ? train_bpe(data_.texts, {.size = int(r_.integer("model.tokenizer.size")), .max_length = int(length)}) : ClipTokenizer::open(folder("tokenizer"));
   }
 
   void text_config() {

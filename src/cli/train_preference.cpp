@@ -26,7 +26,7 @@ class Preference {
       if (!c.data.pairs) r_.wrong("objective", std::string(objective_.name) + " needs pairs", "loser_file_name in each row of the data set", "rows without");
       losers_ = latent_cache(c, true);
     }
-    if (needs_reference()) pool_.emplace(c.run / "pool");
+    if (needs_reference() || r_.boolean("preference.keep_phases")) pool_.emplace(c.run / "pool");
     const double kappa = r_.has("preference.kappa") ? r_.number("preference.kappa") : r_.number("preference.beta") / 2;
     weights_ = {.kappa = kappa, .eta = r_.has("preference.eta") ? r_.number("preference.eta") : kappa};
     how_.scheduler = c.model.scheduler;
@@ -46,15 +46,15 @@ class Preference {
 
   bool begin_phase(Index k, Index done) {
     take_prompts(k);
-    if (!needs_reference()) return true;
     const auto save = [&](const std::string& dir) { io::save_component(dir + "/unet", c_.model.unet.json, "diffusion_pytorch_model", part_weights(c_.model.trained, "unet")); };
-    if (done == 0) pool_->push(k - 1, save, {{"phase", std::to_string(k - 1)}});                    // C[k-1] <- theta
+    if (pool_ && done == 0) pool_->push(k - 1, save, {{"phase", std::to_string(k - 1)}});           // C[k-1] <- theta
+    if (!needs_reference()) return true;
     drawn_ = draw_reference(policy_, c_.rng() / "replay", k);                                       // ref ~ policy over 0 ... k-1
     const std::string folder = pool_->open(drawn_);
     Params numbers = load_params<UNet>(c_.model.unet.config, folder + "/unet", {}, {.dtype = DType::f32, .device = c_.device});
     reference_.emplace(numbers.frozen().compute_in(c_.model.dtype), c_.model.unet.config);         // as the policy computes
     if (objective_.second == SecondImage::self_sampled && !self_sample_phase(k, folder)) return false;
-    pool_->prune(policy_, k);
+    if (!r_.boolean("preference.keep_phases")) pool_->prune(policy_, k);
     c_.say("phase " + std::to_string(k) + ": reference is checkpoint " + std::to_string(drawn_));
     return true;
   }
