@@ -6,7 +6,6 @@
 
 #include "cli/train_tasks.hpp"
 #include "sspo/ops/loss.hpp"
-#include "sspo/train/batches.hpp"
 
 namespace sspo::cli {
 namespace {
@@ -95,19 +94,18 @@ class Judging {
 
   StepResult gradients(Index step) const {
     const Judge& net = *c_.model.judge.model;
-    const double shift = c_.recipe.number("judge.shift"), seen = train_.seen.empty() ? 0 : c_.recipe.number("judge.through_vae"), keyword = c_.recipe.number("data.keyword");
+    const Index shift = c_.recipe.integer("judge.shift");
+    const double seen = train_.seen.empty() ? 0 : c_.recipe.number("judge.through_vae"), keyword = c_.recipe.number("data.keyword");
     std::vector<io::Image> pictures;
     std::vector<std::string> captions;
     std::vector<std::int64_t> styles;
     std::vector<Index> names;
     for (const Pick& p : batches_.at(step)) {
       const std::size_t i = std::size_t(p.sample);
-      const Index around = 2 * Index(shift) + 1;
-      const bool through = double(p.rng.below(1'000'000, 1)) < 1e6 * seen;
-      pictures.push_back(shifted(through ? train_.seen[i] : train_.real[i], p.rng.below(around, 2) - Index(shift), p.rng.below(around, 3) - Index(shift)));
-      captions.push_back(c_.data.captions[i]);
-      const std::vector<std::string>& words = c_.data.keywords[i];
-      if (!words.empty() && double(p.rng.below(1'000'000, 4)) < 1e6 * keyword) captions.back() += " " + words[std::size_t(p.rng.below(Index(words.size()), 5))];
+      const auto moved = [&](const char* axis) { return (p.rng / axis).below(2 * shift + 1) - shift; };
+      const bool through = uniform(p.rng / "through", {1}).item<float>() < float(seen);
+      pictures.push_back(shifted(through ? train_.seen[i] : train_.real[i], moved("x"), moved("y")));
+      captions.push_back(with_keyword(c_.data, p, keyword));
       styles.push_back(train_.styles[i]);
       names.push_back(train_.names[i]);
     }
@@ -133,11 +131,7 @@ class Judging {
     return result;
   }
 
-  std::string describe(Index step) const {
-    io::Json json = {{"samples", io::Json::array()}};
-    for (const Pick& p : batches_.at(step)) json["samples"].push_back({{"sample", p.sample}, {"caption", io::printable(c_.data.captions[std::size_t(p.sample)])}});
-    return json.dump();
-  }
+  std::string describe(Index step) const { return samples_json(batches_.at(step), c_.data); }
 
   // {"train": {"n", "names", "real": {"style", "r1", "r5"}, "through_vae": ...}, "held_out": ...}
   io::Json test(const Judge& net) const {

@@ -7,6 +7,7 @@
 #include "cli/recipe.hpp"
 #include "cli/train_data.hpp"
 #include "cli/train_model.hpp"
+#include "sspo/train/batches.hpp"
 #include "sspo/train/tensor_store.hpp"
 #include "sspo/train/trainer.hpp"
 
@@ -36,6 +37,11 @@ inline Task make_task(const TrainContext& c) {
     default: return preference_task(c);
   }
 }
+
+// The caption, or for a share of the picks the caption and one of the keywords.
+std::string with_keyword(const TrainData& data, const Pick& p, double share);
+// What a step was made of: Task::describe.
+std::string samples_json(const std::vector<Pick>& picks, const TrainData& data, const io::Json& more = io::Json::object());
 
 // --- caches, in RUN/cache: keyed by what they are a function of
 

@@ -9,6 +9,7 @@
 
 #include "cli/data.hpp"
 #include "cli/demo.hpp"
+#include "cli/eval.hpp"
 #include "cli/forward.hpp"
 #include "cli/inspect.hpp"
 #include "cli/inspect_schedule.hpp"
@@ -185,6 +186,28 @@ void add_plan(CLI::App& app) {
   verb->add_flag("--json", o->json, "as JSON");
 }
 
+void add_eval(CLI::App& app) {
+  const auto [verb, o] = verb_of<EvalOptions>(app, "eval", "how good a model is, by a judge that it was not trained with", eval_and_tell,
+                                              "  sspo eval --model out/base/model --judge out/judge/model --data out/emoji --out out/scores/base --where split=train --where theme=yes\n"
+                                              "  sspo eval --real emojione --judge out/judge/model --data out/emoji --out out/scores/real-emojione");
+  verb->add_option("--model", o->model, "pipeline folder");
+  verb->add_option("--real", o->real, "a style: its real pictures are scored in place of a model's");
+  verb->add_option("--judge", o->judge, "model folder of a run with the objective judge")->required();
+  verb->add_option("--data", o->data, "data set: names, captions and the real pictures in each style")->required();
+  verb->add_option("--out", o->out, "folder to write; an evaluation that was interrupted goes on there")->required();
+  verb->add_option("--where", o->where, "only names of rows of which this holds, split=train or quarter!=1; all of several")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verb->add_option("--frechet-where", o->frechet_where, "the real pictures that all samples together are compared with")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verb->add_option("--prefer", o->prefer, "the style that is wanted");
+  verb->add_option("--per-prompt", o->per_prompt, "pictures a name")->check(CLI::Range(1, 10'000));
+  verb->add_option("--seed", o->seed, "the noises are a function of it, of the caption and of the picture's number")->check(is_seed);
+  verb->add_option("--scheduler", o->scheduler, "sampler")->check(CLI::IsMember(samplers));
+  verb->add_option("--steps", o->steps, "sampling steps")->check(CLI::Range(1, 100'000));
+  verb->add_option("--guidance", o->guidance, "1: the prompt alone")->check(between(0, 1000));
+  verb->add_option("--batch", o->batch, "pictures side by side")->check(CLI::Range(1, 100'000));
+  add_threads_and_isa(verb, o->threads, o->isa);
+  verb->add_flag("--json", o->json, "summary as JSON");
+}
+
 void add_tokenize(CLI::App& app) {
   const auto [verb, o] = verb_of<TokenizeOptions>(app, "tokenize", "token ids of a text, or of each line of a JSONL file", tokenize,
                                                   "  sspo tokenize --tokenizer stable-diffusion-v1-5/tokenizer 'a lighthouse in fog'\n"
@@ -319,7 +342,7 @@ void add_verbs(CLI::App& app) {
     if (app.get_subcommands().empty()) throw CLI::RequiredError("a verb");
   });
   app.option_defaults()->always_capture_default();
-  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_plan, add_tokenize, add_tokenizer, add_data, add_inspect, add_ops}) add(app);
+  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_plan, add_eval, add_tokenize, add_tokenizer, add_data, add_inspect, add_ops}) add(app);
   app.footer("sspo VERB --help tells a verb's options and shows examples.\n\nExamples:\n  sspo demo --out out/demo\n  sspo inspect stable-diffusion-v1-5");
 }
 
