@@ -1,126 +1,177 @@
 #include "cli/demo.hpp"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <chrono>
-#include <nlohmann/json.hpp>
-#include <numeric>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <vector>
 
-#include "cli/progress.hpp"
-#include "cli/report.hpp"
-#include "cli/shapes.hpp"
+#include "cli/data.hpp"
+#include "cli/demo_log.hpp"
+#include "cli/recipes.hpp"
+#include "cli/reconstruction.hpp"
 #include "cli/signals.hpp"
-#include "cli/tiny_diffusion.hpp"
-#include "sspo/sspo.hpp"
+#include "cli/train.hpp"
+#include "sspo/models/weights.hpp"
+#include "sspo/train/run_folder.hpp"
 
 namespace sspo::cli {
 namespace {
 
-class Stopwatch {
- public:
-  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+namespace fs = std::filesystem;
+using Settings = std::vector<std::string>;
 
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+// How much of everything. Full: the sizes of recipes/emoji.
+struct Scale {
+  Settings vae, judge, base, few, all;  // on top of the recipes; few: winners for a quarter of the names; all: for each
+  Index seeds, counter_seeds;           // of either setting
+};
+const Scale full = {.vae = {}, .judge = {}, .base = {}, .few = {}, .all = {"preference.phases=3", "preference.prompts=128"}, .seeds = 3, .counter_seeds = 1};
+const Scale quick = {.vae = {"train.steps=150"}, .judge = {"train.steps=100"}, .base = {"train.steps=250", "train.batch=32"},
+                     .few = {"preference.phases=3", "preference.updates=8", "preference.prompts=24", "train.batch=16"}, .all = {}, .seeds = 1, .counter_seeds = 0};
+
+// Each has its own rate and kappa, in its recipe.
+struct Method {
+  const char *name, *recipe;
+  Settings settings = {};
+};
+const std::vector<Method> methods = {{"sft", "sft"}, {"dpo", "dpo"}, {"spin", "spin"}, {"sspo", "sspo"}, {"sspo-coin", "sspo", {"preference.gate=random"}}};
+
+struct Stage {
+  std::string name;                       // also where it lies
+  double work;                            // its share of the whole, in any unit
+  std::function<std::size_t()> run;       // returns the peak of bytes in tensors
 };
 
-// One row a class; the same starting noises at every stage, so the sheets can be compared.
-io::Image sample_sheet(Params& params, const DemoOptions& o) {
-  std::vector<std::int64_t> classes;
-  for (Index c = 0; c < class_count; ++c) classes.insert(classes.end(), std::size_t(o.columns), c);
-  const TinyUNet model(params, {.channels = o.channels, .classes = class_count});
-  const Tensor pictures = sample(guided(model, class_count, guidance), Tensor::from(classes, {Index(classes.size())}, params.device()),
-                                 {picture_side, picture_side, 3}, Rng{o.seed} / "sample", sampler_steps);
-  return contact_sheet(pictures, o.columns, sheet_zoom);
-}
-
-double mean_loss(const std::vector<StepRecord>& steps, std::size_t first, std::size_t count) {
-  double sum = 0;
-  for (std::size_t i = first; i < first + count; ++i) sum += steps[i].loss;
-  return sum / double(count);
-}
-
-DemoResult train(const DemoOptions& o) {
-  const Device cpu = Device::cpu({.threads = o.threads, .isa = o.isa});
-  const Rng rng{o.seed};
-  Params params(cpu, rng / "init");
-  const TinyUNet model(params, {.channels = o.channels, .classes = class_count});
-  AdamW adamw(params, {.weight_decay = 0});
-  Ema ema(params, ema_decay);
-  const LearningRate lr = warmup(cosine_lr(2e-3, o.steps, 0.02), std::min<Index>(50, o.steps));
-
-  DemoResult r{.options = o, .device = cpu.name(), .parameters = params.numel()};
-  r.data = contact_sheet(shape_batch(rng / "data" / 0, 80, cpu).pictures, 20, sheet_zoom);
-  r.sheets.push_back({0, sample_sheet(ema.params(), o)});
-  Progress progress("training", o.steps);
-  for (Index step = 0; step < o.steps; ++step) {
-    const Stopwatch watch;
-    const Batch batch = shape_batch(rng / "data" / step, o.batch, cpu);
-    const Tensor classes = forget_some(batch.classes, class_count, rng / "forget" / step);
-    const Tensor loss = diffusion_loss(model, batch.pictures, classes, rng / "noise" / step);
-    const ClippedGradients g = clip_norm(backward(loss), 1.0);
-    adamw.step(g, lr(step));
-    ema.update(params);
-    r.steps.push_back({double(loss.item<float>()), g.norm, lr(step)});
-    r.train_seconds += watch.seconds();
-
-    progress.update(step + 1, fmt::format("loss {:.4f}", r.steps.back().loss));
-    stop_if_interrupted();
-    if (step + 1 == o.steps / 2) r.sheets.push_back({step + 1, sample_sheet(ema.params(), o)});
+class Demo {
+ public:
+  explicit Demo(const DemoOptions& o) : o_(o), scale_(o.quick ? quick : full), seeds_(o.seeds ? o.seeds : scale_.seeds) {
+    require_demo_or_nothing(o.out);
+    folder_.emplace(o.out);
+    log_.emplace(o.out, io::Json{{"data", o.data}, {"quick", o.quick}, {"seeds", seeds_}});
   }
-  const Stopwatch watch;
-  r.sheets.push_back({o.steps, sample_sheet(ema.params(), o)});
-  r.sample_seconds = watch.seconds();
-  r.sampled = class_count * o.columns;
 
-  const std::size_t twentieth = std::max<std::size_t>(1, r.steps.size() / 20);
-  r.first_loss = mean_loss(r.steps, 0, twentieth);
-  r.last_loss = mean_loss(r.steps, r.steps.size() - twentieth, twentieth);
-  r.peak_tensor_bytes = cpu.memory().peak;
-  struct rusage usage = {};
-  getrusage(RUSAGE_SELF, &usage);
-  r.peak_resident_bytes = std::size_t(usage.ru_maxrss) * 1024;
-  return r;
-}
-
-std::string loss_csv(const std::vector<StepRecord>& steps) {
-  std::string text = "step,loss,gradient_norm,lr\n";
-  for (std::size_t i = 0; i < steps.size(); ++i)
-    text += fmt::format("{},{:.9g},{:.17g},{:.9g}\n", i + 1, steps[i].loss, steps[i].gradient_norm, steps[i].lr);
-  return text;
-}
-
-void print_summary(const DemoResult& r) {
-  const std::string folder = r.options.out.string();
-  if (r.options.json) {
-    const nlohmann::ordered_json json = {
-        {"out", folder}, {"device", r.device}, {"seed", r.options.seed}, {"parameters", r.parameters}, {"steps", r.steps.size()},
-        {"batch", r.options.batch}, {"first_loss", r.first_loss}, {"last_loss", r.last_loss}, {"train_seconds", r.train_seconds},
-        {"steps_per_second", r.steps_per_second()}, {"pictures_per_second", r.pictures_per_second()},
-        {"sample_seconds", r.sample_seconds}, {"sampled", r.sampled}, {"peak_tensor_bytes", r.peak_tensor_bytes},
-        {"peak_resident_bytes", r.peak_resident_bytes}};
-    fmt::print("{}\n", json.dump(2));
-  } else {
-    fmt::print("loss     {:.4f} -> {:.4f} in {} steps, {:.1f} s ({:.1f} pictures/s)\n", r.first_loss, r.last_loss, r.steps.size(), r.train_seconds,
-               r.pictures_per_second());
-    fmt::print("samples  {}\nreport   {}\n", (r.options.out / "samples.png").string(), (r.options.out / "report.html").string());
+  void run() {
+    write_recipes();
+    add_stages();
+    double left = 0;
+    for (const Stage& s : stages_) left += log_->done(s.name) ? 0 : s.work;
+    double worked = 0, seconds = 0;
+    for (std::size_t i = 0; i < stages_.size(); ++i) {
+      const Stage& s = stages_[i];
+      if (log_->done(s.name)) continue;
+      const std::string eta = worked > 0 ? fmt::format(", about {:.0f} min left in all", std::max(1.0, left * seconds / worked / 60)) : "";
+      fmt::print(stderr, "[{}/{}] {}{}\n", i + 1, stages_.size(), s.name, eta);
+      const double spent = run_stage(s);
+      worked += s.work, seconds += spent, left -= s.work;
+    }
+    summary();
   }
-}
+
+ private:
+  std::string at(const std::string& name) const { return o_.out + "/" + name; }
+
+  double run_stage(const Stage& s) {
+    const auto start = std::chrono::steady_clock::now();
+    const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
+    try {
+      stop_if_interrupted();
+      const std::size_t peak = s.run();
+      log_->spent(s.name, seconds(), peak, true);
+    } catch (const Interrupted&) {
+      log_->spent(s.name, seconds(), 0, false);
+      fmt::print(stderr, "the same command goes on from here\n");
+      throw;
+    }
+    return seconds();
+  }
+
+  // The recipes lie beside what they made: each run can be repeated by sspo train.
+  void write_recipes() const {
+    for (const char* name : {"recipes", "runs", "scores"}) fs::create_directories(at(name));
+    for (const auto& [name, text] : emoji_recipes()) io::write_file(at("recipes/" + std::string(name) + ".toml"), text);
+  }
+
+  std::size_t train_run(const std::string& run, const std::string& recipe, Settings settings, const std::string& model = {}) const {
+    settings.push_back("data.path=" + toml_text(at("data")));
+    if (!model.empty()) settings.push_back("model.path=" + toml_text(model));
+    const TrainSummary t = train({.recipe = at("recipes/" + recipe + ".toml"), .out = at(run), .resume = "auto", .settings = settings, .max_memory = {}, .threads = o_.threads, .isa = o_.isa});
+    return t.peak_tensor_bytes;
+  }
+  static std::string toml_text(const std::string& text) { return io::Json(text).dump(); }
+
+  void add_stages() {
+    stages_.push_back({"data", 0.3, [this] { return make_data(), std::size_t(0); }});
+    stages_.push_back({"vae", 12, [this] {
+      const std::size_t peak = train_run("vae", "vae", scale_.vae);
+      measure_autoencoder();
+      return peak;
+    }});
+    stages_.push_back({"base", 33, [this] { return train_run("base", "base", scale_.base, at("vae/model")); }});
+    for (Index seed = 1; seed <= seeds_; ++seed)
+      for (const Method& m : methods) align("few", m, seed, scale_.few);
+    for (Index seed = 1; seed <= scale_.counter_seeds; ++seed)
+      for (const Method& m : methods)
+        if (m.settings.empty()) align("all", m, seed, scale_.all);
+  }
+
+  void align(const std::string& setting, const Method& m, Index seed, Settings settings) {
+    const std::string name = fmt::format("{}-{}-{}", setting, m.name, seed);
+    settings.insert(settings.end(), m.settings.begin(), m.settings.end());
+    settings.push_back(fmt::format("seed={}", seed));
+    stages_.push_back({"runs/" + name, 5, [=, this] {
+      const std::string where = fmt::format("data.where=[\"split=train\", \"theme=yes\", \"style={}\"{}]", preferred(), setting == "few" ? ", \"quarter=1\"" : "");
+      Settings all = settings;
+      all.push_back(where);
+      return train_run("runs/" + name, m.recipe, all, at("base/model"));
+    }});
+  }
+
+  // Emoji; where their packages are not, and nobody insists, generated scenes in two drawings.
+  void make_data() {
+    std::string kind = o_.data;
+    if (kind != "shapes") try {
+        data_emoji({.out = at("data"), .font = {}, .names = {}, .pngs = {}, .force = true});
+        kind = "emoji";
+      } catch (const Error& e) {
+        if (kind == "emoji" || e.info().kind == ErrorKind::io) throw;
+        fmt::print(stderr, "no emoji: {}\nthe demo goes on with generated shapes\n", e.info().what + "; " + e.info().hint);
+        kind = "shapes";
+      }
+    if (kind == "shapes") data_shapes({.out = at("data"), .judge = {}, .count = 1100, .styles = true, .force = true});
+    log_->set("pictures", kind);
+  }
+  std::string preferred() const { return log_->json().at("pictures") == "emoji" ? "noto" : "filled"; }
+
+  // scores/autoencoder.json: how well it gives back what it saw, and what it did not.
+  void measure_autoencoder() const {
+    const Device device = Device::cpu({.threads = o_.threads, .isa = o_.isa});
+    const VaeConfig config = load_vae_config(at("vae/model/vae/config.json"));
+    Params numbers = load_params<Autoencoder>(config, at("vae/model/vae"), {}, {.device = device});
+    numbers.frozen();
+    const Autoencoder vae(numbers, config);
+    const io::Dataset data = io::open_dataset(at("data"));
+    io::Json json;
+    for (const char* split : {"train", "held-out"})
+      json[split] = json_of(reconstruct(vae, data, Where({std::string("split=") + split}, {}), device));
+    io::write_file(at("scores/autoencoder.json"), json.dump(2) + "\n");
+    fmt::print(stderr, "autoencoder: PSNR {:.1f} dB on training pictures, {:.1f} dB held out\n", json["train"]["psnr"].get<double>(), json["held-out"]["psnr"].get<double>());
+  }
+
+  void summary() const {}
+
+  const DemoOptions& o_;
+  const Scale& scale_;
+  Index seeds_;
+  std::optional<RunFolder> folder_;
+  std::optional<DemoLog> log_;
+  std::vector<Stage> stages_;
+};
 
 }  // namespace
 
-void demo(const DemoOptions& options) {
-  make_output_folder(options.out, options.force);
-  const DemoResult result = train(options);
-  std::vector<io::Image> stages;
-  for (const Sheet& sheet : result.sheets) stages.push_back(sheet.picture);
-  const auto path = [&](const char* name) { return (options.out / name).string(); };
-  io::write_png(path("data.png"), result.data);
-  io::write_png(path("samples.png"), io::grid(stages, Index(stages.size()), 24));
-  io::write_file(path("loss.csv"), loss_csv(result.steps));
-  io::write_file(path("report.html"), report_html(result));
-  print_summary(result);
-}
+void demo(const DemoOptions& options) { Demo(options).run(); }
 
 }  // namespace sspo::cli

@@ -138,7 +138,7 @@ void check_together(const Recipe& r) {
   if (micro > batch || (micro && batch % micro)) r.wrong("train.micro_batch", "does not divide train.batch", fmt::format("a divisor of {}", batch), std::to_string(micro));
   const bool folder = r.text("data.kind") == "folder";
   if (folder && r.text("data.path").empty()) r.wrong("data.path", "is missing", "a folder of captioned pictures", {}, "or data.kind = \"shapes\"");
-  for (const char* key : {"data.path", "data.split", "data.style"})
+  for (const char* key : {"data.path", "data.where"})
     if (!folder && r.given(key)) r.wrong(key, "contradicts data.kind = \"shapes\"");
   for (const char* key : {"data.count", "data.seed"})
     if (folder && r.given(key)) r.wrong(key, "contradicts data.kind = \"folder\"");
@@ -157,7 +157,7 @@ void check_together(const Recipe& r) {
 
 // Defaults that nothing looks at, beside what was given: the resolved recipe leaves them out, and so stays free of contradictions.
 std::vector<std::string> idle_keys(const Recipe& r) {
-  std::vector<std::string> keys = r.text("data.kind") == "folder" ? std::vector<std::string>{"data.count", "data.seed"} : std::vector<std::string>{"data.path", "data.split", "data.style"};
+  std::vector<std::string> keys = r.text("data.kind") == "folder" ? std::vector<std::string>{"data.count", "data.seed"} : std::vector<std::string>{"data.path", "data.where"};
   keys.emplace_back(r.given("lr.warmup") ? "lr.warmup_share" : "lr.warmup");
   if (r.kind() == preference) {
     if (r.given("preference.kappa")) keys.emplace_back("preference.beta");

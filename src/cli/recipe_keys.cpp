@@ -55,13 +55,13 @@ std::vector<RecipeKey> make_keys() {
 
       {"data.kind", choice, "\"folder\"", "folder: pictures with captions; shapes: generated scenes, those of sspo data shapes", all_kinds, 0, 0, {"folder", "shapes"}},
       {"data.path", text, "\"\"", "imagefolder with metadata.jsonl, or captions beside the pictures"},
-      {"data.split", text, "\"\"", "only rows whose field split says so"},
-      {"data.style", text, "\"\"", "only rows whose field style says so"},
+      {"data.where", texts, "null", "only rows of which all this holds: [\"style=noto\", \"quarter!=1\"]"},
       {"data.count", integer, "256", "generated scenes", all_kinds, 1, 1e8},
       {"data.seed", integer, "0", "of the generated scenes", all_kinds, 0, 9.2e18},
       {"data.size", integer, "0", "pixels; 0: what the model is made for", all_kinds, 0, 16384},
       {"data.flip", number, "0", "share of pictures that are mirrored", pretrain_vae, 0, share},
       {"data.drop_caption", number, "0.1", "share of captions left out", pretrain | preference, 0, share},
+      {"data.keyword", number, "0", "share of captions that get one of the row's keywords as well", pretrain, 0, share},
       {"data.skip_bad", integer, "0", "bad samples that are told and passed over", all_kinds, 0, most},
 
       {"train.steps", integer, "1000", "updates", pretrain_vae | pretrain, 1, most},
@@ -106,6 +106,7 @@ std::vector<RecipeKey> make_keys() {
       {"preference.draw", choice, "\"phase\"", "how often the reference is drawn: once a phase, for each batch, or for each sample", preference, 0, 0, {"phase", "batch", "sample"}},
       {"preference.loaded", integer, "2", "references held in memory at once, where a phase has several", preference, 1, 1e6},
       {"preference.own_noise", boolean, "false", "independent noise for the second image", preference},
+      {"preference.keep_phases", boolean, "false", "the pool keeps the checkpoint of every phase, drawn or not: to be measured later", preference},
       {"sampling.scheduler", choice, "null", "of the self-samples; default: the model's own", preference, 0, 0, samplers},
       {"sampling.steps", integer, "50", "", preference, 1, 100000},
       {"sampling.guidance", number, "7.5", "1: the prompt alone", preference, 0, 1000},

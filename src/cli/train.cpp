@@ -38,7 +38,7 @@ void check_folder(const TrainCommand& o) {
 
 }  // namespace
 
-void train(const TrainCommand& o) {
+TrainSummary train(const TrainCommand& o) {
   const Recipe recipe = read_recipe(o.recipe, o.settings);
   check_folder(o);
   const Device device = Device::cpu({.threads = o.threads, .isa = o.isa, .budget = o.max_memory.empty() ? 0 : bytes_of(o.max_memory)});
@@ -109,11 +109,16 @@ void train(const TrainCommand& o) {
   } else {
     io::verify_folder(folder);
   }
+  return {folder, report.steps, report.skipped, recipe.integer("seed"), device.memory().peak};
+}
+
+void train_and_tell(const TrainCommand& o) {
+  const TrainSummary t = train(o);
   if (o.json)
-    fmt::print("{}\n", io::Json{{"out", io::printable(o.out, 4096)}, {"model", io::printable(folder, 4096)}, {"steps", report.steps}, {"skipped", report.skipped},
-                                {"seed", recipe.integer("seed")}, {"peak_tensor_bytes", device.memory().peak}}.dump());
+    fmt::print("{}\n", io::Json{{"out", io::printable(o.out, 4096)}, {"model", io::printable(t.model, 4096)}, {"steps", t.steps}, {"skipped", t.skipped},
+                                {"seed", t.seed}, {"peak_tensor_bytes", t.peak_tensor_bytes}}.dump());
   else
-    say(fmt::format("{}: trained, peak {:.0f} MiB in tensors", folder, double(device.memory().peak) / (1 << 20)));
+    say(fmt::format("{}: trained, peak {:.0f} MiB in tensors", t.model, double(t.peak_tensor_bytes) / (1 << 20)));
 }
 
 }  // namespace sspo::cli

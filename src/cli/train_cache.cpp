@@ -58,7 +58,9 @@ Tensor latents_of(const TensorStore& cache, const std::vector<Index>& rows, cons
   return to_model(sample(Moments{slice(both, -1, 0, C), slice(both, -1, C, 2 * C)}, rng), config);
 }
 
-CaptionStates::CaptionStates(const TrainContext& c) : texts_(c.data.captions) {
+CaptionStates::CaptionStates(const TrainContext& c, bool keywords) : texts_(c.data.captions) {
+  for (std::size_t i = 0; keywords && i < c.data.keywords.size(); ++i)
+    for (const std::string& keyword : c.data.keywords[i]) texts_.push_back(c.data.captions[i] + " " + keyword);
   texts_.emplace_back();
   std::sort(texts_.begin(), texts_.end());
   texts_.erase(std::unique(texts_.begin(), texts_.end()), texts_.end());

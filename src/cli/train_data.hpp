@@ -11,6 +11,8 @@ namespace sspo::cli {
 
 struct TrainData {
   std::vector<std::string> captions;
+  std::vector<std::vector<std::string>> keywords = {};  // of each sample
+  std::vector<std::string> texts = {};                  // captions and keywords of all rows, chosen or not: what a vocabulary is learned from
   bool pairs = false;        // each has a loser
   std::string digest;        // of names, sizes and captions: another data set is another run
   std::function<io::Image(Index i, Index side)> picture, loser;

@@ -88,7 +88,7 @@ class Maker {
     need("tokenizer");
     if (fresh("tokenizer")) {
       const Index length = r_.has("model.text_encoder.max_position_embeddings") ? r_.integer("model.text_encoder.max_position_embeddings") : 77;
-      m_.tokenizer = train_bpe(data_.captions, {.size = int(r_.integer("model.tokenizer.size")), .max_length = int(length)});
+      m_.tokenizer = train_bpe(data_.texts, {.size = int(r_.integer("model.tokenizer.size")), .max_length = int(length)});
     } else {
       m_.tokenizer = ClipTokenizer::open(folder("tokenizer"));
     }

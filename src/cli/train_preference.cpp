@@ -25,7 +25,7 @@ class Preference {
       if (!c.data.pairs) r_.wrong("objective", std::string(objective_.name) + " needs pairs", "loser_file_name in each row of the data set", "rows without");
       losers_ = latent_cache(c, true);
     }
-    if (needs_reference()) pool_.emplace(c.run / "pool");
+    if (needs_reference() || r_.boolean("preference.keep_phases")) pool_.emplace(c.run / "pool");
     const double kappa = r_.has("preference.kappa") ? r_.number("preference.kappa") : r_.number("preference.beta") / 2;
     weights_ = {.kappa = kappa, .eta = r_.has("preference.eta") ? r_.number("preference.eta") : kappa};
     how_.scheduler = c.model.scheduler;
@@ -45,15 +45,15 @@ class Preference {
 
   bool begin_phase(Index k, Index done) {
     phase_.emplace(r_, c_.data.size(), k);
-    if (!needs_reference()) return true;
     const auto save = [&](const std::string& dir) { io::save_component(dir + "/unet", c_.model.unet.json, "diffusion_pytorch_model", part_weights(c_.model.trained, "unet")); };
-    if (done == 0) pool_->push(k - 1, save, {{"phase", std::to_string(k - 1)}});                    // C[k-1] <- theta
+    if (pool_ && done == 0) pool_->push(k - 1, save, {{"phase", std::to_string(k - 1)}});           // C[k-1] <- theta
+    if (!needs_reference()) return true;
     references_.emplace(c_, *pool_, r_.integer("preference.loaded"));
     samples_.clear();
     std::string drawn;                                                                              // ref ~ policy over 0 ... k-1
     for (const auto& [reference, places] : phase_->sampled()) references_->folder(reference), drawn += (drawn.empty() ? "" : ", ") + std::to_string(reference);
     if (objective_.second == SecondImage::self_sampled && !self_sample_phase(k)) return false;
-    pool_->prune(policy_, k);
+    if (!r_.boolean("preference.keep_phases")) pool_->prune(policy_, k);
     c_.say("phase " + std::to_string(k) + (phase_->sampled().size() == 1 ? ": reference is checkpoint " : ": references are checkpoints ") + drawn);
     return true;
   }

@@ -45,7 +45,7 @@ Tensor latents_of(const TensorStore& cache, const std::vector<Index>& rows, cons
 // The states of each caption and of none, by a frozen text encoder.
 class CaptionStates {
  public:
-  explicit CaptionStates(const TrainContext& c);
+  explicit CaptionStates(const TrainContext& c, bool keywords = false);  // keywords: of each caption with each of its keywords, too
   Tensor rows(const std::vector<std::string>& captions) const;  // [n, N, D]
 
  private:

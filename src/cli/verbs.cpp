@@ -66,17 +66,14 @@ void add_device_options(CLI::App* verb, DeviceOptions& o) {
 }
 
 void add_demo(CLI::App& app) {
-  const auto [verb, o] = verb_of<DemoOptions>(app, "demo", "train a small diffusion model on generated shapes; write pictures and a report", demo,
+  const auto [verb, o] = verb_of<DemoOptions>(app, "demo", "the main job: train a model from nothing, align it by SSPO, SFT, SPIN and DPO, judge them, report", demo,
                                               "  sspo demo --out out/demo\n"
-                                              "  sspo demo --out out/quick --steps 100 --channels 16 --json");
-  verb->add_option("--out", o->out, "folder for the results")->required()->capture_default_str();
-  verb->add_option("--steps", o->steps, "training steps")->check(CLI::Range(1, 1'000'000));
-  verb->add_option("--batch", o->batch, "pictures a step")->check(CLI::Range(1, 4096));
-  verb->add_option("--channels", o->channels, "width of the model, a multiple of 8")->check(CLI::Range(8, 1024));
-  verb->add_option("--columns", o->columns, "pictures a class in the sample sheets")->check(CLI::Range(1, 64));
-  verb->add_option("--seed", o->seed, "the results are a function of it")->check(is_seed);
+                                              "  sspo demo --out out/quick --quick");
+  verb->add_option("--out", o->out, "folder for everything; a demo that was stopped there is gone on with")->required()->capture_default_str();
+  verb->add_option("--data", o->data, "auto: emoji where their packages are, else shapes")->check(CLI::IsMember({"auto", "emoji", "shapes"}));
+  verb->add_flag("--quick", o->quick, "a smaller run of everything: two minutes in place of ten");
+  verb->add_option("--seeds", o->seeds, "runs of each method; 0: three, with --quick one")->check(CLI::Range(0, 100));
   add_threads_and_isa(verb, o->threads, o->isa);
-  verb->add_flag("--force", o->force, "write into a folder that has content");
   verb->add_flag("--json", o->json, "summary as JSON");
 }
 
@@ -164,7 +161,7 @@ void add_step(CLI::App& app) {
 }
 
 void add_train(CLI::App& app) {
-  const auto [verb, o] = verb_of<TrainCommand>(app, "train", "train a model by a recipe; the run can be stopped and resumed at any step", train,
+  const auto [verb, o] = verb_of<TrainCommand>(app, "train", "train a model by a recipe; the run can be stopped and resumed at any step", train_and_tell,
                                                "  sspo train recipes/tiny.toml --out out/tiny\n"
                                                "  sspo train recipes/tiny.toml --out out/tiny --resume auto\n"
                                                "  sspo train recipes/tiny.toml --out out/dpo --set objective=spin --set optimizer.lr=3e-5");
@@ -280,6 +277,7 @@ void add_data_shapes(CLI::App& data_verb) {
   verb->add_option("--count", o->count, "scenes")->check(CLI::Range(1, 1'000'000))->excludes(judge);
   verb->add_option("--size", o->side, "pixels a side")->check(CLI::Range(32, 4096))->excludes(judge);
   verb->add_option("--seed", o->seed, "the scenes are a function of it")->check(is_seed)->excludes(judge);
+  verb->add_flag("--styles", o->styles, "each caption once, filled and hollow: preference pairs")->excludes(judge);
   verb->add_flag("--force", o->force, "write into a folder that has content")->excludes(judge);
   verb->add_flag("--json", o->json, "summary as JSON");
 }
@@ -287,10 +285,9 @@ void add_data_shapes(CLI::App& data_verb) {
 void add_data_emoji(CLI::App& data_verb) {
   const auto [verb, o] = verb_of<DataEmojiOptions>(data_verb, "emoji", "colour emoji in two styles, with their names: real pictures, real words", data_emoji,
                                                    "  sspo data emoji --out emoji\n"
-                                                   "  sspo data emoji --out faces --theme --size 64 --json");
+                                                   "  sspo data emoji --out large --size 64 --json");
   verb->add_option("--out", o->out, "folder to write: pictures and metadata.jsonl")->required();
   verb->add_option("--size", o->side, "pixels a side")->check(CLI::Range(8, 512));
-  verb->add_flag("--theme", o->theme, "faces, hearts, animals, plants and food alone");
   verb->add_option("--font", o->font, "NotoColorEmoji.ttf; default: of the package fonts-noto-color-emoji");
   verb->add_option("--names", o->names, "CLDR's folder common; default: of the package unicode-cldr-core");
   verb->add_option("--pngs", o->pngs, "folder with 1F600.png and so on; default: of the package ruby-gemojione");
