@@ -30,6 +30,7 @@ std::uint64_t unet_bytes(const TrainModel& m) {
   return bytes;
 }
 
+bool trains_unet(const Recipe& r) { return r.kind() & (pretrain | preference); }
 bool needs_reference(const Recipe& r) { return r.kind() == preference && objective_named(r.text("objective")).second != SecondImage::none; }
 
 struct Sizes {
@@ -57,6 +58,15 @@ void step_like(const Recipe& r, TrainModel& m, const std::optional<UNet>& refere
       const Tensor y = m.vae.model->decode(sample(q, Rng{3}));
       backward(mean(square(cast(y, DType::f32) - x)) + mean(exp(cast(q.logvar, DType::f32))), g);
     }
+    return;
+  }
+  if (r.kind() == judge) {
+    const Tensor x = normal(Rng{1}, {B, m.side, m.side, 3}, device);
+    const Judge& net = *m.judge.model;
+    const CaptionTokens words = caption_tokens(*m.tokenizer, std::vector<std::string>(std::size_t(B), "a cat"), net.config().max_tokens, device);
+    std::vector<Index> groups;
+    for (Index i = 0; i < B; ++i) groups.push_back(i);
+    backward(mean(square(net.style(x))) + contrast(net.embed(net.features(x)), net.text(words), net.scale(), groups), g);
     return;
   }
   const NoiseSchedule schedule(m.scheduler);
@@ -131,6 +141,13 @@ Drawn drawn_by(const Recipe& r, Index samples) {
   return all;
 }
 
+double judge_flops(TrainModel& m, const Device& device) {
+  const Tensor x = normal(Rng{1}, {1, m.side, m.side, 3}, device);
+  Trace trace(device);
+  m.judge.model->style(x), m.judge.model->embed(m.judge.model->features(x));
+  return flops_of(trace);
+}
+
 }  // namespace
 
 MemoryPlan plan_memory(const Recipe& r, TrainModel& m, Index samples, bool both) {
@@ -148,8 +165,10 @@ MemoryPlan plan_memory(const Recipe& r, TrainModel& m, Index samples, bool both)
     return std::uint64_t(device.memory().peak - before);
   };
 
-  const bool unet = r.kind() != pretrain_vae, own = unet && r.boolean("train.recompute");
+  const bool unet = trains_unet(r), own = unet && r.boolean("train.recompute");
   if (unet) plan.encoding = stage([&] { m.vae.model->encode(cast(normal(Rng{1}, {1, m.side, m.side, 3}, device), m.dtype)); });
+  if (m.judge.there() && m.vae.there())
+    plan.encoding = stage([&] { m.vae.model->decode(m.vae.model->encode(cast(normal(Rng{1}, {16, m.side, m.side, 3}, device), m.dtype)).mean); });
   if (unet && m.text_encoder.frozen)
     stage([&] { (*m.text_encoder.model)(zeros({64, m.text_encoder.config.max_position_embeddings}, DType::i64, device)); });
   std::optional<UNet> reference;  // the last of those that are in memory at once
@@ -181,7 +200,8 @@ std::uint64_t disk_bytes(const Recipe& r, const TrainModel& m, const TrainData& 
   const std::uint64_t trained = tensor_bytes(m.trained), checkpoint = trained * (r.number("train.ema") > 0 ? 4 : 3);
   const std::uint64_t latent = std::uint64_t(m.latent.numel()) * 4, frozen = frozen_bytes(m.vae) + frozen_bytes(m.unet) + frozen_bytes(m.text_encoder);
   std::uint64_t bytes = checkpoint * std::uint64_t(r.integer("train.keep") + 1) + trained + frozen;
-  if (r.kind() != pretrain_vae) bytes += std::uint64_t(data.size()) * 2 * latent;
+  if (trains_unet(r)) bytes += std::uint64_t(data.size()) * 2 * latent;
+  if (m.judge.there() && m.vae.there()) bytes += std::uint64_t(data.size() * m.side * m.side) * 3 * 4;  // seen through the autoencoder
   if (needs_reference(r)) bytes += std::uint64_t(r.integer("preference.phases")) * trained + drawn_by(r, data.size()).pictures * latent;
   return bytes;
 }
@@ -217,8 +237,8 @@ void plan(const PlanCommand& o) {
   const Index B = r.integer("train.batch"), steps = r.kind() == preference ? r.integer("preference.phases") * r.integer("preference.updates") : r.integer("train.steps");
   const std::uint64_t pictures = drawn_by(r, data.size()).pictures;
   // A gradient costs a forward pass and about two of its size; pairs are two images, and the reference sees both.
-  const double forward = r.kind() == pretrain_vae ? vae_flops(m, device) : unet_flops(r, m, device);
-  const double passes = needs_reference(r) ? 2 * 3 + 2 : 3, again = r.kind() != pretrain_vae && r.boolean("train.recompute") ? (needs_reference(r) ? 2 : 1) : 0;
+  const double forward = m.judge.there() ? judge_flops(m, device) : trains_unet(r) ? unet_flops(r, m, device) : vae_flops(m, device);
+  const double passes = needs_reference(r) ? 2 * 3 + 2 : 3, again = trains_unet(r) && r.boolean("train.recompute") ? (needs_reference(r) ? 2 : 1) : 0;
   const double training = double(steps) * double(B) * (passes + again) * forward;
   const double sampling = pictures ? double(pictures) * double(r.integer("sampling.steps")) * (r.number("sampling.guidance") > 1 ? 2 : 1) * forward : 0;
   const std::uint64_t disk = disk_bytes(r, m, data);

@@ -142,6 +142,10 @@ void check_together(const Recipe& r) {
     if (!folder && r.given(key)) r.wrong(key, "contradicts data.kind = \"shapes\"");
   for (const char* key : {"data.count", "data.seed"})
     if (folder && r.given(key)) r.wrong(key, "contradicts data.kind = \"folder\"");
+  if (r.kind() == judge) {
+    if (!folder) r.wrong("data.kind", "a judge learns styles", "\"folder\", with the field style in each row", "\"shapes\"");
+    if (micro) r.wrong("train.micro_batch", "a judge's captions are told apart within the batch", "0", std::to_string(micro));
+  }
   if (r.kind() == preference) {
     const Objective& o = objective_named(r.text("objective"));
     if (o.second == SecondImage::annotated_loser && !folder) r.wrong("objective", fmt::format("{} needs annotated pairs", o.name), "data.kind = \"folder\"", "shapes");
@@ -190,7 +194,7 @@ Recipe parse_recipe(std::string_view text, const std::string& path, const std::v
   }
   if (!r.has("objective")) io::bad_file({.path = path, .field = "objective"}, "is missing", expected_of(*find_key("objective")));
   const std::string objective = r.text("objective");
-  r.kind_ = objective == "pretrain-vae" ? pretrain_vae : objective == "pretrain" ? pretrain : preference;
+  r.kind_ = objective == "pretrain-vae" ? pretrain_vae : objective == "pretrain" ? pretrain : objective == "judge" ? judge : preference;
   for (const auto& [name, where] : r.where_)
     if (!(find_key(name)->kinds & r.kind_)) r.wrong(name, "has no meaning for the objective " + objective);
   for (const RecipeKey& k : recipe_keys())

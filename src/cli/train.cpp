@@ -105,6 +105,7 @@ TrainSummary train(const TrainCommand& o) {
       model.vae.json = json.dump(2) + "\n";
       say(fmt::format("scaling_factor {:.4f}: one over the latents' standard deviation", factor));
     }
+    if (recipe.kind() == judge) test_judge(context, result);
     export_model(model, result, folder, {{"kind", "model"}, {"step", std::to_string(report.steps)}, {"objective", recipe.text("objective")}});
   } else {
     io::verify_folder(folder);

@@ -26,11 +26,13 @@ struct TrainContext {
 
 Task vae_task(const TrainContext& c);
 Task pretrain_task(const TrainContext& c);
+Task judge_task(const TrainContext& c);
 Task preference_task(const TrainContext& c);
 inline Task make_task(const TrainContext& c) {
   switch (c.recipe.kind()) {
     case pretrain_vae: return vae_task(c);
     case pretrain: return pretrain_task(c);
+    case judge: return judge_task(c);
     default: return preference_task(c);
   }
 }
@@ -52,6 +54,12 @@ class CaptionStates {
   std::vector<std::string> texts_;  // ascending
   std::shared_ptr<TensorStore> store_;
 };
+
+// Each picture once through the frozen autoencoder, [n, H, W, 3] f32 in [-1, 1]: what the best of models could draw of it.
+std::shared_ptr<TensorStore> through_vae(const TrainContext& c, const TrainData& data, const std::string& name);
+
+// How good the judge is on the rows that it was not trained on: RUN/held_out.json, and one line to say.
+void test_judge(const TrainContext& c, const Params& result);
 
 // 1 / standard deviation of the latents of up to 256 pictures: scaling_factor of an autoencoder that was trained.
 double measured_scaling_factor(const TrainContext& c, const Autoencoder& vae);
