@@ -150,7 +150,12 @@ void check_together(const Recipe& r) {
     const Objective& o = objective_named(r.text("objective"));
     if (o.second == SecondImage::annotated_loser && !folder) r.wrong("objective", fmt::format("{} needs annotated pairs", o.name), "data.kind = \"folder\"", "shapes");
     if (!o.gated && r.given("preference.gate")) r.wrong("preference.gate", fmt::format("{} has no gate", o.name));
-    if (o.second == SecondImage::none && r.given("preference.reference")) r.wrong("preference.reference", fmt::format("{} has no reference", o.name));
+    if (o.second == SecondImage::none)
+      for (const char* key : {"preference.reference", "preference.draw", "preference.loaded"})
+        if (r.given(key)) r.wrong(key, fmt::format("{} has no reference", o.name));
+    const ReferencePolicy policy = r.has("preference.reference") ? reference_policy_named(r.text("preference.reference")) : o.reference;
+    if (r.text("preference.draw") != "phase" && policy != ReferencePolicy::uniform)
+      r.wrong("preference.draw", "nothing is drawn: the reference of a phase is one checkpoint", "preference.reference = \"uniform\"", std::string(name_of(policy)));
   }
 }
 
@@ -160,6 +165,7 @@ std::vector<std::string> idle_keys(const Recipe& r) {
   keys.emplace_back(r.given("lr.warmup") ? "lr.warmup_share" : "lr.warmup");
   if (r.kind() == preference) {
     if (r.given("preference.kappa")) keys.emplace_back("preference.beta");
+    if (objective_named(r.text("objective")).second == SecondImage::none) keys.insert(keys.end(), {"preference.draw", "preference.loaded"});
     if (!objective_named(r.text("objective")).gated) keys.insert(keys.end(), {"preference.gate", "preference.tie"});
   }
   return keys;

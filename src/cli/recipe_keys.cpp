@@ -116,6 +116,8 @@ std::vector<RecipeKey> make_keys() {
       {"preference.gate", choice, "\"sign\"", "s of sspo", preference, 0, 0, gates_of_sspo()},
       {"preference.tie", choice, "\"zero\"", "s where both do equally well", preference, 0, 0, {"zero", "plus"}},
       {"preference.reference", choice, "null", "which checkpoint is a phase's reference; default: the objective's own", preference, 0, 0, {"uniform", "initial", "latest"}},
+      {"preference.draw", choice, "\"phase\"", "how often the reference is drawn: once a phase, for each batch, or for each sample", preference, 0, 0, {"phase", "batch", "sample"}},
+      {"preference.loaded", integer, "2", "references held in memory at once, where a phase has several", preference, 1, 1e6},
       {"preference.own_noise", boolean, "false", "independent noise for the second image", preference},
       {"preference.keep_phases", boolean, "false", "the pool keeps the checkpoint of every phase, drawn or not: to be measured later", preference},
       {"sampling.scheduler", choice, "null", "of the self-samples; default: the model's own", preference, 0, 0, samplers},

@@ -47,7 +47,7 @@ TrainSummary train(const TrainCommand& o) {
   stop_if_interrupted();
   if (!o.max_memory.empty()) {
     try {
-      require_memory(plan_memory(recipe, model, false), bytes_of(o.max_memory));
+      require_memory(plan_memory(recipe, model, data.size(), false), bytes_of(o.max_memory));
     } catch (const Error& e) {
       if (e.info().kind != ErrorKind::memory) throw;
       fail({.op = "--max-memory", .what = "not enough for one step", .got = o.max_memory, .hint = "sspo plan says what the recipe takes"}, Site{});

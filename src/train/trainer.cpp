@@ -9,6 +9,7 @@
 #include "io/calls.hpp"
 #include "io/json.hpp"
 #include "sspo/grad/finite_watch.hpp"
+#include "sspo/train/event_log.hpp"
 
 namespace sspo {
 namespace {
@@ -109,6 +110,7 @@ TrainReport train(const Task& task, TrainingState& state, const RunFolder& run, 
     fail({.op = "train", .what = "nothing to train", .expected = "a step or more, a gradient, save_every >= 1, clip_norm >= 0", .got = std::to_string(task.steps) + " steps"}, at);
   const auto beat = [&](const char* doing) { if (o.watchdog) o.watchdog->beat(doing); };
   MetricsLog metrics(run / "metrics.jsonl", state.step);
+  EventLog events(run.path(), state.step);
   NormHistory norms(state.notes, o.skip_z, o.skip_after);
   Durations durations;
   TrainReport report;
@@ -157,6 +159,7 @@ TrainReport train(const Task& task, TrainingState& state, const RunFolder& run, 
     line.insert(line.end(), result.metrics.begin(), result.metrics.end());
     line.insert(line.end(), {{"wall_ms", 1e3 * seconds}, {"wall_samples_per_s", double(task.batch) / seconds}, {"wall_peak_bytes", double(state.params.device().memory().peak)}});
     metrics.add(state.step, line);
+    events.add(state.step, line);
     if (o.progress) {
       char note[96];
       std::snprintf(note, sizeof note, "phase %lld, loss %.4f, gradient %.3g", static_cast<long long>(phase), result.loss, norm);
