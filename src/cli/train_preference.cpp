@@ -4,11 +4,9 @@
 
 #include "cli/progress.hpp"
 #include "cli/signals.hpp"
-#include "cli/train_phase.hpp"
 #include "cli/train_references.hpp"
-#include "sspo/io/hash.hpp"
+#include "cli/train_samples.hpp"
 #include "sspo/train/preference.hpp"
-#include "sspo/train/self_samples.hpp"
 
 namespace sspo::cli {
 namespace {
@@ -28,15 +26,7 @@ class Preference {
     if (needs_reference() || r_.boolean("preference.keep_phases")) pool_.emplace(c.run / "pool");
     const double kappa = r_.has("preference.kappa") ? r_.number("preference.kappa") : r_.number("preference.beta") / 2;
     weights_ = {.kappa = kappa, .eta = r_.has("preference.eta") ? r_.number("preference.eta") : kappa};
-    how_.scheduler = c.model.scheduler;
-    if (r_.has("sampling.scheduler")) {
-      SchedulerConfig own = c.model.scheduler;
-      how_.scheduler = read_scheduler_config(write_scheduler_config(own), {.path = "scheduler"}, scheduler_kind(r_.text("sampling.scheduler")));
-      how_.scheduler.clip_sample = own.clip_sample;
-    }
-    how_.steps = r_.integer("sampling.steps"), how_.guidance = r_.number("sampling.guidance"), how_.eta = r_.number("sampling.eta");
-    how_.latent = c.model.latent, how_.dtype = c.model.dtype;
-    make_scheduler(how_.scheduler, how_.steps, {.eta = how_.eta});  // settings that do not go together show now
+    how_ = self_sampling_of(c);
   }
 
   Index steps() const { return r_.integer("preference.phases") * updates_; }
@@ -102,12 +92,7 @@ class Preference {
     const Rng rng = c_.rng() / "sample" / k;
     const auto prompt = [&](Index row) { return phase_->prompts()[std::size_t(places[std::size_t(row)])]; };
     const Index M = Index(places.size());
-    io::Sha256 texts;
-    for (Index i = 0; i < M; ++i) texts.add(std::to_string(prompt(i)) + ":" + c_.data.captions[std::size_t(prompt(i))]);
-    const io::Metadata about = about_of(how_, k, rng, io::read_manifest(references_->folder(reference)).files.at("unet/diffusion_pytorch_model.safetensors").sha256, texts.hex());
-    const auto store = std::make_shared<TensorStore>(c_.run / ("self-samples/phase-" + std::to_string(k) + "-from-" + std::to_string(reference) + "-" + key_of(about)), M,
-                                                     TensorStore::Options{.shard = r_.integer("sampling.batch"), .about = about,
-                                                                          .keep_bytes = (std::uint64_t(256) << 20) / phase_->sampled().size(), .device = c_.device});
+    const auto store = self_sample_store(c_, how_, *phase_, k, reference, references_->folder(reference));
     samples_[reference] = {store, places};
     const Index missing = store->missing();
     if (missing == 0) return true;

@@ -11,6 +11,7 @@
 #include "cli/demo.hpp"
 #include "cli/eval.hpp"
 #include "cli/forward.hpp"
+#include "cli/gate.hpp"
 #include "cli/inspect.hpp"
 #include "cli/inspect_schedule.hpp"
 #include "cli/ops.hpp"
@@ -210,6 +211,20 @@ void add_eval(CLI::App& app) {
   verb->add_flag("--json", o->json, "summary as JSON");
 }
 
+void add_gate(CLI::App& app) {
+  const auto [verb, o] = verb_of<GateOptions>(app, "gate", "what the gate of a finished preference run is worth", gate_and_tell,
+                                              "  sspo gate out/sspo --judge out/judge/model\n"
+                                              "  sspo gate out/sspo --judge out/judge/model --pairs 71 --draws 32 --json");
+  verb->add_option("run", o->run, "the run's folder; gate.json is written there")->required();
+  verb->add_option("--judge", o->judge, "model folder of a run with the objective judge")->required();
+  verb->add_option("--draws", o->draws, "of time and noise for each pair")->check(CLI::Range(2, 100'000));
+  verb->add_option("--pairs", o->pairs, "a phase")->check(CLI::Range(1, 1'000'000));
+  verb->add_option("--prefer", o->prefer, "the style that is wanted; default: the winners'");
+  verb->add_option("--seed", o->seed, "pairs, times and noises are a function of it")->check(is_seed);
+  add_threads_and_isa(verb, o->threads, o->isa);
+  verb->add_flag("--json", o->json, "as JSON");
+}
+
 void add_tokenize(CLI::App& app) {
   const auto [verb, o] = verb_of<TokenizeOptions>(app, "tokenize", "token ids of a text, or of each line of a JSONL file", tokenize,
                                                   "  sspo tokenize --tokenizer stable-diffusion-v1-5/tokenizer 'a lighthouse in fog'\n"
@@ -344,7 +359,7 @@ void add_verbs(CLI::App& app) {
     if (app.get_subcommands().empty()) throw CLI::RequiredError("a verb");
   });
   app.option_defaults()->always_capture_default();
-  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_plan, add_eval, add_tokenize, add_tokenizer, add_data, add_inspect, add_ops}) add(app);
+  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_plan, add_eval, add_gate, add_tokenize, add_tokenizer, add_data, add_inspect, add_ops}) add(app);
   app.footer("sspo VERB --help tells a verb's options and shows examples.\n\nExamples:\n  sspo demo --out out/demo\n  sspo inspect stable-diffusion-v1-5");
 }
 
