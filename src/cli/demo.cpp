@@ -18,7 +18,7 @@
 #include "cli/reconstruction.hpp"
 #include "cli/signals.hpp"
 #include "cli/train.hpp"
-#include "sspo/models/weights.hpp"
+#include "sspo/models/stable_diffusion.hpp"
 #include "sspo/train/run_folder.hpp"
 
 namespace sspo::cli {
@@ -85,8 +85,8 @@ class Demo {
     });
     add("judge", size_.judge_s, [this] { return train_run("judge", "judge", size_.judge, "vae/model"); });
     add("base", size_.base_s, [this] { return train_run("base", "base", size_.base, "vae/model"); });
-    for (const bool preferred : {true, false})
-      add(preferred ? "scores/preferred" : "scores/other", 1, [=, this] { return score(preferred ? "preferred" : "other", {.real = preferred ? preferred_style() : other_style()}); });
+    add("scores/real-preferred", 1, [this] { return score_real("real-preferred", preferred_style()); });
+    add("scores/real-other", 1, [this] { return score_real("real-other", other_style()); });
     add_score("base", "base/model");
     for (Index seed = 1; seed <= seeds_; ++seed)
       for (const Method& m : demo_methods()) align("few", m, seed, size_.few);
@@ -107,18 +107,18 @@ class Demo {
     if (setting != "few" || seed != 1) return;
     if (m.name == "sspo")
       add(run + "/gate.json", size_.score_s, [=, this] {
-        gate({.run = at(run), .judge = at("judge/model"), .prefer = preferred_style(), .draws = size_.draws, .threads = o_.threads, .isa = o_.isa});
+        gate({.run = at(run), .judge = at("judge/model"), .draws = size_.draws, .prefer = preferred_style(), .threads = o_.threads, .isa = o_.isa});
         return std::size_t(0);
       });
     const Index phases = read_recipe(at("recipes/" + m.name + ".toml"), settings).integer("preference.phases");
     for (Index k = size_.curve_every; k > 0 && k < phases; k += size_.curve_every) {
       const std::string part = fmt::format("{}-phase-{}", name, k);
-      add("scores/" + part, size_.score_s, [=, this] { return score(part, {.model = at("base/model"), .unet = at(fmt::format("{}/pool/{}/unet", run, k))}); });
+      add("scores/" + part, size_.score_s, [=, this] { return score_model(part, "base/model", judged(), fmt::format("{}/pool/{}/unet", run, k)); });
     }
   }
   void add_score(const std::string& name, const std::string& model) {
-    add("scores/" + name, size_.score_s, [=, this] { return score(name, {.model = at(model)}); });
-    add("scores/" + name + "-held-out", size_.score_s / 4, [=, this] { return score(name + "-held-out", {.model = at(model), .where = {"theme=yes", "split=held-out"}}); });
+    add("scores/" + name, size_.score_s, [=, this] { return score_model(name, model, judged()); });
+    add("scores/" + name + "-held-out", size_.score_s / 4, [=, this] { return score_model(name + "-held-out", model, {"theme=yes", "split=held-out"}); });
   }
 
   // Emoji; where their packages are not, and nobody insists, generated scenes in two drawings.
@@ -147,16 +147,26 @@ class Demo {
     return train({.recipe = at("recipes/" + recipe + ".toml"), .out = at(run), .resume = "auto", .settings = settings, .max_memory = {}, .threads = o_.threads, .isa = o_.isa}).peak_tensor_bytes;
   }
 
+  Settings judged() const {  // names that the alignment saw no winner of
+    Settings all = {"theme=yes", "split=train", "quarter!=1"};
+    all.insert(all.end(), size_.judged.begin(), size_.judged.end());
+    return all;
+  }
   std::size_t score(const std::string& name, EvalOptions o) const {
-    o.judge = at("judge/model"), o.data = at("data"), o.out = at("scores/" + name);
-    if (o.where.empty()) {
-      o.where = {"theme=yes", "split=train", "quarter!=1"};
-      o.where.insert(o.where.end(), size_.judged.begin(), size_.judged.end());
-    }
-    o.frechet_where = {"theme=yes", "split=train"};
+    o.judge = at("judge/model"), o.data = at("data"), o.out = at("scores/" + name), o.frechet_where = {"theme=yes", "split=train"};
     o.prefer = preferred_style(), o.steps = size_.steps, o.threads = o_.threads, o.isa = o_.isa;
     evaluate(o);
     return 0;
+  }
+  std::size_t score_real(const std::string& name, const std::string& style) const {
+    EvalOptions o;
+    o.real = style, o.where = judged();
+    return score(name, o);
+  }
+  std::size_t score_model(const std::string& name, const std::string& model, const Settings& names, const std::string& unet = {}) const {
+    EvalOptions o;
+    o.model = at(model), o.where = names, o.unet = unet.empty() ? "" : at(unet);
+    return score(name, o);
   }
 
   // scores/autoencoder.json: how well it gives back what it saw, and what it did not.
@@ -172,7 +182,7 @@ class Demo {
 
   // Means over seeds: scores, on names that had no winner.
   void tell() const {
-    std::vector<std::pair<std::string, std::vector<std::string>>> rows = {{"real, preferred", {"preferred"}}, {"real, the other", {"other"}}, {"base", {"base"}}};
+    std::vector<std::pair<std::string, std::vector<std::string>>> rows = {{"real, preferred", {"real-preferred"}}, {"real, the other", {"real-other"}}, {"base", {"base"}}};
     for (const std::string setting : {"few", "all"})
       for (const Method& m : demo_methods()) {
         std::vector<std::string> names;

@@ -6,7 +6,7 @@ namespace sspo::cli {
 
 SelfSampling self_sampling_of(const TrainContext& c) {
   const Recipe& r = c.recipe;
-  SelfSampling how{.scheduler = c.model.scheduler};
+  SelfSampling how{.scheduler = c.model.scheduler, .latent = {}};
   if (r.has("sampling.scheduler")) {
     how.scheduler = read_scheduler_config(write_scheduler_config(c.model.scheduler), {.path = "scheduler"}, scheduler_kind(r.text("sampling.scheduler")));
     how.scheduler.clip_sample = c.model.scheduler.clip_sample;
