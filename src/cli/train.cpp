@@ -10,6 +10,7 @@
 #include "cli/progress.hpp"
 #include "cli/signals.hpp"
 #include "cli/train_tasks.hpp"
+#include "report/run_page.hpp"
 #include "sspo/io/hash.hpp"
 
 namespace sspo::cli {
@@ -109,6 +110,7 @@ void train(const TrainCommand& o) {
   } else {
     io::verify_folder(folder);
   }
+  io::write_file(run / "report.html", report::run_report(run.path()));
   if (o.json)
     fmt::print("{}\n", io::Json{{"out", io::printable(o.out, 4096)}, {"model", io::printable(folder, 4096)}, {"steps", report.steps}, {"skipped", report.skipped},
                                 {"seed", recipe.integer("seed")}, {"peak_tensor_bytes", device.memory().peak}}.dump());

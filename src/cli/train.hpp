@@ -17,8 +17,8 @@ struct TrainCommand {
   std::string isa;
   bool json = false;
 };
-// OUT holds, in the end, model/ (a pipeline that diffusers loads), metrics.jsonl, recipe.toml as it was understood, checkpoints/, pool/,
-// self-samples/, cache/. A signal: the step ends, a checkpoint is written, Interrupted is thrown.
+// OUT holds, in the end, model/ (a pipeline that diffusers loads), metrics.jsonl, report.html, recipe.toml as it was understood,
+// checkpoints/, pool/, self-samples/, cache/. A signal: the step ends, a checkpoint is written, Interrupted is thrown.
 void train(const TrainCommand& command);
 
 }  // namespace sspo::cli
