@@ -3,39 +3,18 @@
 //   bench_tiny_unet DIR forward|train|latency THREADS SECONDS [ops]
 // One line of JSON: min and median seconds of an execution, the least seconds of CPU, bytes, and what shows that the work was done: the loss of the first
 // training step, and for forward DIR/output.safetensors. With `ops`: seconds an execution by op instead, from a Trace.
-#include <algorithm>
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <ctime>
-#include <fstream>
-#include <functional>
-#include <map>
 
-#include "sspo/grad/trace.hpp"
 #include "sspo/models/unet.hpp"
 #include "sspo/models/weights.hpp"
 #include "sspo/ops/all.hpp"
 #include "sspo/train/optimizer.hpp"
+#include "timing.hpp"
 
 using namespace sspo;
+using namespace sspo::bench;
 
 namespace {
-
-double seconds_now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-// Of all threads: what other processes take from the cores does not count.
-double cpu_seconds() { return double(std::clock()) / CLOCKS_PER_SEC; }
-
-// Bytes of the resident set: the most since reset_peak_rss.
-double peak_rss() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with("VmHWM:")) return std::atof(line.c_str() + 6) * 1024;
-  return 0;
-}
-void reset_peak_rss() { std::ofstream("/proc/self/clear_refs") << "5"; }
 
 struct Inputs {
   Tensor x, noise, t, text;
@@ -47,43 +26,6 @@ struct Inputs {
     t = contiguous(load("timestep")), text = contiguous(load("encoder_hidden_states"));
   }
 };
-
-void print_times(const std::function<void()>& work, double seconds, const Device& device, double loaded, double loss) {
-  work();  // packs, takes memory, wakes threads
-  std::vector<double> times, cpu;
-  for (const double end = seconds_now() + seconds; times.size() < 3 || seconds_now() < end;) {
-    const double start = seconds_now(), cpu_start = cpu_seconds();
-    work();
-    times.push_back(seconds_now() - start);
-    cpu.push_back(cpu_seconds() - cpu_start);
-  }
-  std::sort(times.begin(), times.end());
-  std::printf("{\"min\": %.6g, \"median\": %.6g, \"cpu\": %.6g, \"executions\": %zu, \"rss_growth\": %.0f, \"arena_peak\": %.0f, \"loss\": %.9g}\n", times.front(),
-              times[times.size() / 2], *std::min_element(cpu.begin(), cpu.end()), times.size(), peak_rss() - loaded, double(device.memory().peak), loss);
-}
-
-void print_ops(const std::function<void()>& work, const Device& device) {
-  work();
-  constexpr int executions = 5;
-  std::map<std::string, std::pair<double, int>> ops;
-  const double start = seconds_now();
-  {
-    Trace trace(device);
-    for (int i = 0; i < executions; ++i) work();
-    for (const Trace::Event& e : trace.events()) {
-      auto& [total, calls] = ops[std::string(e.op)];
-      total += e.duration_us * 1e-6 / executions;
-      ++calls;
-    }
-  }
-  std::printf("{\"whole\": %.6g, \"ops\": {", (seconds_now() - start) / executions);
-  const char* comma = "";
-  for (const auto& [op, cost] : ops) {
-    std::printf("%s\"%s\": [%.6g, %g]", comma, op.c_str(), cost.first, double(cost.second) / executions);
-    comma = ", ";
-  }
-  std::printf("}}\n");
-}
 
 int run(const std::string& dir, const std::string& name, int threads, double seconds, bool ops) {
   const Device device = Device::cpu({.threads = threads});

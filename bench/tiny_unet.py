@@ -132,7 +132,7 @@ def timed(work, seconds):
 
 def check(options, folder):
     """Both sides compute the same, or there is nothing to compare."""
-    loss = sspo(options, folder, "train", 0.1)["loss"]
+    loss = sspo(options, folder, "train", 0.1)["check"]
     sspo(options, folder, "forward", 0.1)
     ours, theirs = load_file(f"{folder}/output.safetensors")["sample"], Torch(folder, "forward", "default")()
     error, their_loss = float((ours - theirs).abs().max()), float(Torch(folder, "train", "default")())

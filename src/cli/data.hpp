@@ -19,6 +19,7 @@ struct DataShapesOptions {
   std::string out, judge;   // a folder to write, or a data set whose pictures are held to their captions
   Index count = 2000, side = 32;
   std::uint64_t seed = 0;
+  bool styles = false;      // each caption once, in two drawings, as data_emoji lays out its styles
   bool force = false, json = false;
 };
 void data_shapes(const DataShapesOptions& options);
@@ -26,14 +27,15 @@ void data_shapes(const DataShapesOptions& options);
 struct DataEmojiOptions {
   std::string out;
   Index side = 32;
-  bool theme = false;               // faces, hearts, animals, plants and food alone
   std::string font, names, pngs;    // Noto's font, CLDR's folder common, gemojione's pictures; empty: where Debian has them
   bool force = false, json = false;
 };
-// Writes noto/ and emojione/, a picture of each name that both draw, and metadata.jsonl: file_name, text, keywords, name, split, style.
+// Writes noto/ and emojione/, a picture of each name that both draw, and metadata.jsonl: file_name, text, keywords, name, split, style,
+// theme (yes: faces, hearts, animals, plants, food), quarter (1 to 4, of the names); a row of noto is a preference pair, the other style its loser.
 void data_emoji(const DataEmojiOptions& options);
 
 // One of ten captions, the same ones everywhere: those whose SHA-256 begins with 8 digits that are a multiple of ten.
 bool is_held_out(const std::string& caption);
+int quarter_of(const std::string& caption);  // 1 to 4: the next 8 digits, modulo 4, and one
 
 }  // namespace sspo::cli

@@ -1,5 +1,8 @@
 #include <fmt/format.h>
 
+#include <map>
+#include <set>
+
 #include "cli/data.hpp"
 #include "cli/data_folder.hpp"
 #include "cli/progress.hpp"
@@ -13,21 +16,33 @@ namespace {
 void make(const DataShapesOptions& o) {
   DataFolder folder(o.out, o.force);
   Progress progress("drawing", o.count);
-  Index held_out = 0;
+  Index samples = 0, held_out = 0;
+  std::set<std::string> seen;
   for (Index i = 0; i < o.count; ++i) {
     stop_if_interrupted();
     const scenes::Scene scene = scenes::random_scene(Rng(o.seed) / "shapes" / i);
-    io::Row row{.picture = fmt::format("{:06}.png", i), .text = scenes::caption_of(scene)};
-    held_out += is_held_out(row.text);
-    row.fields["split"] = is_held_out(row.text) ? "held-out" : "train";
-    folder.add(row, scenes::draw_scene(scene, o.side));
-    progress.update(i + 1, row.text);
+    const std::string text = scenes::caption_of(scene), file = fmt::format("{:06}.png", i);
+    const bool held = is_held_out(text);
+    const auto add = [&](const std::string& picture, const std::string& loser, std::map<std::string, std::string> fields, scenes::Drawing drawing) {
+      fields["split"] = held ? "held-out" : "train";
+      folder.add({.picture = picture, .loser = loser, .text = text, .fields = std::move(fields)}, scenes::draw_scene(scene, o.side, drawing));
+      ++samples, held_out += held;
+    };
+    if (!o.styles) {
+      add(file, "", {}, scenes::Drawing::filled);
+    } else if (seen.insert(text).second) {
+      const std::map<std::string, std::string> fields{{"name", text}, {"theme", "yes"}, {"quarter", std::to_string(quarter_of(text))}};
+      const auto with = [&](const char* style) { auto all = fields; all["style"] = style; return all; };
+      add("filled/" + file, "hollow/" + file, with("filled"), scenes::Drawing::filled);
+      add("hollow/" + file, "", with("hollow"), scenes::Drawing::hollow);
+    }
+    progress.update(i + 1, text);
   }
   const std::string digest = folder.finish();
   if (o.json)
-    fmt::print("{}\n", io::Json{{"out", io::printable(o.out, 4096)}, {"samples", o.count}, {"train", o.count - held_out}, {"held_out", held_out}, {"side", o.side}, {"seed", o.seed}, {"sha256", digest}}.dump());
+    fmt::print("{}\n", io::Json{{"out", io::printable(o.out, 4096)}, {"samples", samples}, {"train", samples - held_out}, {"held_out", held_out}, {"side", o.side}, {"seed", o.seed}, {"sha256", digest}}.dump());
   else
-    fmt::print(stderr, "{}: {} scenes, {} of them held out, seed {}\nsha256    {}\n", io::printable(o.out, 4096), o.count, held_out, o.seed, digest);
+    fmt::print(stderr, "{}: {} pictures, {} of them held out, seed {}\nsha256    {}\n", io::printable(o.out, 4096), samples, held_out, o.seed, digest);
 }
 
 scenes::Claim claim_of(const io::Dataset& data, const io::Row& row) {
@@ -58,7 +73,12 @@ void judge(const DataShapesOptions& o) {
 
 }  // namespace
 
-bool is_held_out(const std::string& caption) { return std::stoul(io::sha256_hex(std::string_view(caption)).substr(0, 8), nullptr, 16) % 10 == 0; }
+namespace {
+unsigned long digits_of(const std::string& caption, std::size_t first) { return std::stoul(io::sha256_hex(std::string_view(caption)).substr(first, 8), nullptr, 16); }
+}  // namespace
+
+bool is_held_out(const std::string& caption) { return digits_of(caption, 0) % 10 == 0; }
+int quarter_of(const std::string& caption) { return 1 + int(digits_of(caption, 8) % 4); }
 
 void data_shapes(const DataShapesOptions& o) { o.judge.empty() ? make(o) : judge(o); }
 

@@ -1,126 +1,226 @@
 #include "cli/demo.hpp"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
-#include <nlohmann/json.hpp>
-#include <numeric>
+#include <filesystem>
+#include <functional>
+#include <optional>
 
-#include "cli/progress.hpp"
-#include "cli/report.hpp"
-#include "cli/shapes.hpp"
+#include "cli/data.hpp"
+#include "cli/demo_log.hpp"
+#include "cli/demo_plan.hpp"
+#include "cli/eval.hpp"
+#include "cli/gate.hpp"
+#include "cli/recipe.hpp"
+#include "cli/recipes.hpp"
+#include "cli/reconstruction.hpp"
 #include "cli/signals.hpp"
-#include "cli/tiny_diffusion.hpp"
-#include "sspo/sspo.hpp"
+#include "cli/train.hpp"
+#include "sspo/models/stable_diffusion.hpp"
+#include "sspo/train/run_folder.hpp"
 
 namespace sspo::cli {
 namespace {
 
-class Stopwatch {
- public:
-  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+namespace fs = std::filesystem;
 
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+struct Stage {
+  std::string name;                  // where its result lies, too
+  double work;                       // in any unit, the same for all
+  std::function<std::size_t()> run;  // the most bytes there were in tensors, or 0
 };
 
-// One row a class; the same starting noises at every stage, so the sheets can be compared.
-io::Image sample_sheet(Params& params, const DemoOptions& o) {
-  std::vector<std::int64_t> classes;
-  for (Index c = 0; c < class_count; ++c) classes.insert(classes.end(), std::size_t(o.columns), c);
-  const TinyUNet model(params, {.channels = o.channels, .classes = class_count});
-  const Tensor pictures = sample(guided(model, class_count, guidance), Tensor::from(classes, {Index(classes.size())}, params.device()),
-                                 {picture_side, picture_side, 3}, Rng{o.seed} / "sample", sampler_steps);
-  return contact_sheet(pictures, o.columns, sheet_zoom);
-}
+std::string toml(const std::string& text) { return io::Json(text).dump(); }
 
-double mean_loss(const std::vector<StepRecord>& steps, std::size_t first, std::size_t count) {
-  double sum = 0;
-  for (std::size_t i = first; i < first + count; ++i) sum += steps[i].loss;
-  return sum / double(count);
-}
-
-DemoResult train(const DemoOptions& o) {
-  const Device cpu = Device::cpu({.threads = o.threads, .isa = o.isa});
-  const Rng rng{o.seed};
-  Params params(cpu, rng / "init");
-  const TinyUNet model(params, {.channels = o.channels, .classes = class_count});
-  AdamW adamw(params, {.weight_decay = 0});
-  Ema ema(params, ema_decay);
-  const LearningRate lr = warmup(cosine_lr(2e-3, o.steps, 0.02), std::min<Index>(50, o.steps));
-
-  DemoResult r{.options = o, .device = cpu.name(), .parameters = params.numel()};
-  r.data = contact_sheet(shape_batch(rng / "data" / 0, 80, cpu).pictures, 20, sheet_zoom);
-  r.sheets.push_back({0, sample_sheet(ema.params(), o)});
-  Progress progress("training", o.steps);
-  for (Index step = 0; step < o.steps; ++step) {
-    const Stopwatch watch;
-    const Batch batch = shape_batch(rng / "data" / step, o.batch, cpu);
-    const Tensor classes = forget_some(batch.classes, class_count, rng / "forget" / step);
-    const Tensor loss = diffusion_loss(model, batch.pictures, classes, rng / "noise" / step);
-    const ClippedGradients g = clip_norm(backward(loss), 1.0);
-    adamw.step(g, lr(step));
-    ema.update(params);
-    r.steps.push_back({double(loss.item<float>()), g.norm, lr(step)});
-    r.train_seconds += watch.seconds();
-
-    progress.update(step + 1, fmt::format("loss {:.4f}", r.steps.back().loss));
-    stop_if_interrupted();
-    if (step + 1 == o.steps / 2) r.sheets.push_back({step + 1, sample_sheet(ema.params(), o)});
+class Demo {
+ public:
+  explicit Demo(const DemoOptions& o) : o_(o), size_(demo_size(o.size)), seeds_(o.seeds ? o.seeds : size_.seeds) {
+    require_demo_or_nothing(o.out);
+    folder_.emplace(o.out);
+    log_.emplace(o.out, io::Json{{"data", o.data}, {"size", o.size}, {"seeds", seeds_}});
+    for (const char* name : {"recipes", "runs", "scores"}) fs::create_directories(at(name));
+    for (const auto& [name, text] : emoji_recipes()) io::write_file(at("recipes/" + std::string(name) + ".toml"), text);
+    plan();
   }
-  const Stopwatch watch;
-  r.sheets.push_back({o.steps, sample_sheet(ema.params(), o)});
-  r.sample_seconds = watch.seconds();
-  r.sampled = class_count * o.columns;
 
-  const std::size_t twentieth = std::max<std::size_t>(1, r.steps.size() / 20);
-  r.first_loss = mean_loss(r.steps, 0, twentieth);
-  r.last_loss = mean_loss(r.steps, r.steps.size() - twentieth, twentieth);
-  r.peak_tensor_bytes = cpu.memory().peak;
-  struct rusage usage = {};
-  getrusage(RUSAGE_SELF, &usage);
-  r.peak_resident_bytes = std::size_t(usage.ru_maxrss) * 1024;
-  return r;
-}
-
-std::string loss_csv(const std::vector<StepRecord>& steps) {
-  std::string text = "step,loss,gradient_norm,lr\n";
-  for (std::size_t i = 0; i < steps.size(); ++i)
-    text += fmt::format("{},{:.9g},{:.17g},{:.9g}\n", i + 1, steps[i].loss, steps[i].gradient_norm, steps[i].lr);
-  return text;
-}
-
-void print_summary(const DemoResult& r) {
-  const std::string folder = r.options.out.string();
-  if (r.options.json) {
-    const nlohmann::ordered_json json = {
-        {"out", folder}, {"device", r.device}, {"seed", r.options.seed}, {"parameters", r.parameters}, {"steps", r.steps.size()},
-        {"batch", r.options.batch}, {"first_loss", r.first_loss}, {"last_loss", r.last_loss}, {"train_seconds", r.train_seconds},
-        {"steps_per_second", r.steps_per_second()}, {"pictures_per_second", r.pictures_per_second()},
-        {"sample_seconds", r.sample_seconds}, {"sampled", r.sampled}, {"peak_tensor_bytes", r.peak_tensor_bytes},
-        {"peak_resident_bytes", r.peak_resident_bytes}};
-    fmt::print("{}\n", json.dump(2));
-  } else {
-    fmt::print("loss     {:.4f} -> {:.4f} in {} steps, {:.1f} s ({:.1f} pictures/s)\n", r.first_loss, r.last_loss, r.steps.size(), r.train_seconds,
-               r.pictures_per_second());
-    fmt::print("samples  {}\nreport   {}\n", (r.options.out / "samples.png").string(), (r.options.out / "report.html").string());
+  void run() {
+    double left = 0, worked = 0, seconds = 0;
+    for (const Stage& s : stages_) left += log_->done(s.name) ? 0 : s.work;
+    for (std::size_t i = 0; i < stages_.size(); ++i) {
+      const Stage& s = stages_[i];
+      if (log_->done(s.name)) continue;
+      const std::string rest = worked > 0 ? fmt::format(", about {:.0f} min left in all", std::max(1.0, left * seconds / worked / 60)) : "";
+      fmt::print(stderr, "[{}/{}] {}{}\n", i + 1, stages_.size(), s.name, rest);
+      seconds += run_stage(s), worked += s.work, left -= s.work;
+    }
+    tell();
   }
-}
+
+ private:
+  std::string at(const std::string& name) const { return o_.out + "/" + name; }
+
+  double run_stage(const Stage& s) {
+    const auto start = std::chrono::steady_clock::now();
+    const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
+    try {
+      stop_if_interrupted();
+      const std::size_t peak = s.run();
+      log_->spent(s.name, seconds(), peak, true);
+    } catch (const Interrupted&) {
+      log_->spent(s.name, seconds(), 0, false);
+      fmt::print(stderr, "stopped in {}; the same command goes on from here\n", s.name);
+      throw;
+    }
+    return seconds();
+  }
+
+  void plan() {
+    add("data", 3, [this] { return make_data(); });
+    add("vae", size_.vae_s, [this] {
+      const std::size_t peak = train_run("vae", "vae", size_.vae, "");
+      measure_autoencoder();
+      return peak;
+    });
+    add("judge", size_.judge_s, [this] { return train_run("judge", "judge", size_.judge, "vae/model"); });
+    add("base", size_.base_s, [this] { return train_run("base", "base", size_.base, "vae/model"); });
+    add("scores/real-preferred", 1, [this] { return score_real("real-preferred", preferred_style()); });
+    add("scores/real-other", 1, [this] { return score_real("real-other", other_style()); });
+    add_score("base", "base/model");
+    for (Index seed = 1; seed <= seeds_; ++seed)
+      for (const Method& m : demo_methods()) align("few", m, seed, size_.few);
+    for (Index seed = 1; seed <= std::min(seeds_, size_.counter_seeds); ++seed)
+      for (const Method& m : demo_methods()) align("all", m, seed, size_.all);
+  }
+  void add(const std::string& name, double work, std::function<std::size_t()> run) { stages_.push_back({name, work, std::move(run)}); }
+
+  void align(const std::string& setting, const Method& m, Index seed, Settings settings) {
+    const std::string name = fmt::format("{}-{}-{}", setting, m.name, seed), run = "runs/" + name;
+    settings.push_back(fmt::format("seed={}", seed));
+    add(run, m.cost * size_.align_s, [=, this] {
+      Settings all = settings;
+      all.push_back(where(setting == "few" ? Settings{"style=" + preferred_style(), "theme=yes", "split=train", "quarter=1"} : Settings{"style=" + preferred_style(), "theme=yes", "split=train"}));
+      return train_run(run, m.name, all, "base/model");
+    });
+    add_score(name, run + "/model");
+    if (setting != "few" || seed != 1) return;
+    if (m.name == "sspo")
+      add(run + "/gate.json", size_.score_s, [=, this] {
+        gate({.run = at(run), .judge = at("judge/model"), .draws = size_.draws, .prefer = preferred_style(), .threads = o_.threads, .isa = o_.isa});
+        return std::size_t(0);
+      });
+    const Index phases = read_recipe(at("recipes/" + m.name + ".toml"), settings).integer("preference.phases");
+    for (Index k = size_.curve_every; k > 0 && k < phases; k += size_.curve_every) {
+      const std::string part = fmt::format("{}-phase-{}", name, k);
+      add("scores/" + part, size_.score_s, [=, this] { return score_model(part, "base/model", judged(), fmt::format("{}/pool/{}/unet", run, k)); });
+    }
+  }
+  void add_score(const std::string& name, const std::string& model) {
+    add("scores/" + name, size_.score_s, [=, this] { return score_model(name, model, judged()); });
+    add("scores/" + name + "-held-out", size_.score_s / 4, [=, this] { return score_model(name + "-held-out", model, {"theme=yes", "split=held-out"}); });
+  }
+
+  // Emoji; where their packages are not, and nobody insists, generated scenes in two drawings.
+  std::size_t make_data() {
+    std::string kind = o_.data;
+    if (kind != "shapes") try {
+        data_emoji({.out = at("data"), .font = {}, .names = {}, .pngs = {}, .force = true});
+        kind = "emoji";
+      } catch (const Error& e) {
+        if (kind == "emoji" || e.info().kind == ErrorKind::io) throw;
+        fmt::print(stderr, "no emoji: {}; {}\nthe demo goes on with generated shapes\n", e.info().what, e.info().hint);
+        kind = "shapes";
+      }
+    if (kind == "shapes") data_shapes({.out = at("data"), .judge = {}, .count = size_.shapes, .styles = true, .force = true});
+    log_->set("pictures", kind);
+    return 0;
+  }
+  bool emoji() const { return log_->json().at("pictures") == "emoji"; }
+  std::string preferred_style() const { return emoji() ? "noto" : "filled"; }
+  std::string other_style() const { return emoji() ? "emojione" : "hollow"; }
+  static std::string where(const Settings& conditions) { return "data.where=" + io::Json(conditions).dump(); }
+
+  std::size_t train_run(const std::string& run, const std::string& recipe, Settings settings, const std::string& model) const {
+    settings.push_back("data.path=" + toml(at("data")));
+    if (!model.empty()) settings.push_back("model.path=" + toml(at(model)));
+    return train({.recipe = at("recipes/" + recipe + ".toml"), .out = at(run), .resume = "auto", .settings = settings, .max_memory = {}, .threads = o_.threads, .isa = o_.isa}).peak_tensor_bytes;
+  }
+
+  Settings judged() const {  // names that the alignment saw no winner of
+    Settings all = {"theme=yes", "split=train", "quarter!=1"};
+    all.insert(all.end(), size_.judged.begin(), size_.judged.end());
+    return all;
+  }
+  std::size_t score(const std::string& name, EvalOptions o) const {
+    o.judge = at("judge/model"), o.data = at("data"), o.out = at("scores/" + name), o.frechet_where = {"theme=yes", "split=train"};
+    o.prefer = preferred_style(), o.steps = size_.steps, o.threads = o_.threads, o.isa = o_.isa;
+    evaluate(o);
+    return 0;
+  }
+  std::size_t score_real(const std::string& name, const std::string& style) const {
+    EvalOptions o;
+    o.real = style, o.where = judged();
+    return score(name, o);
+  }
+  std::size_t score_model(const std::string& name, const std::string& model, const Settings& names, const std::string& unet = {}) const {
+    EvalOptions o;
+    o.model = at(model), o.where = names, o.unet = unet.empty() ? "" : at(unet);
+    return score(name, o);
+  }
+
+  // scores/autoencoder.json: how well it gives back what it saw, and what it did not.
+  void measure_autoencoder() const {
+    const Device device = Device::cpu({.threads = o_.threads, .isa = o_.isa});
+    const auto vae = load_component<Autoencoder>(at("vae/model/vae"), load_vae_config(at("vae/model/vae/config.json")), {}, {.device = device});
+    const io::Dataset data = io::open_dataset(at("data"));
+    io::Json json;
+    for (const char* split : {"train", "held-out"}) json[split] = json_of(reconstruct(vae, data, Where({std::string("split=") + split}, {}), device));
+    io::write_file(at("scores/autoencoder.json"), json.dump(2) + "\n");
+    fmt::print(stderr, "autoencoder: PSNR {:.1f} dB on training pictures, {:.1f} dB held out\n", json["train"]["psnr"].get<double>(), json["held-out"]["psnr"].get<double>());
+  }
+
+  // Means over seeds: scores, on names that had no winner.
+  void tell() const {
+    std::vector<std::pair<std::string, std::vector<std::string>>> rows = {{"real, preferred", {"real-preferred"}}, {"real, the other", {"real-other"}}, {"base", {"base"}}};
+    for (const std::string setting : {"few", "all"})
+      for (const Method& m : demo_methods()) {
+        std::vector<std::string> names;
+        for (Index seed = 1; seed <= seeds_; ++seed)
+          if (const std::string name = fmt::format("{}-{}-{}", setting, m.name, seed); log_->done("scores/" + name)) names.push_back(name);
+        if (!names.empty()) rows.emplace_back(setting == "few" ? m.name : m.name + ", a winner each", names);
+      }
+    io::Json table = io::Json::array();
+    for (const auto& [label, names] : rows) {
+      io::Json row = {{"model", label}, {"runs", names.size()}};
+      for (const std::string& name : names) {
+        const io::Json summary = io::read_json(at("scores/" + name + "/summary.json"));
+        const auto mean = [&](const char* key, double value) { row[key] = row.value(key, 0.0) + value / double(names.size()); };
+        for (const char* metric : {"near_pixels", "style", "caption", "r1"}) mean(metric, summary.at("metrics").at(metric).at("mean").get<double>());
+        if (summary.contains("frechet")) mean("frechet", summary.at("frechet").get<double>());
+      }
+      table.push_back(row);
+    }
+    if (o_.json) {
+      fmt::print("{}\n", io::Json{{"out", o_.out}, {"pictures", log_->json().at("pictures")}, {"scores", table}}.dump(2));
+      return;
+    }
+    fmt::print("{:<24} {:>4} {:>6} {:>6} {:>8} {:>6} {:>8}\n", "", "runs", "near", "style", "caption", "R@1", "Frechet");
+    for (const io::Json& row : table)
+      fmt::print("{:<24} {:>4} {:>6.3f} {:>6.3f} {:>8.3f} {:>6.3f} {:>8}\n", row["model"].get<std::string>(), row["runs"].get<int>(), row["near_pixels"].get<double>(), row["style"].get<double>(),
+                 row["caption"].get<double>(), row["r1"].get<double>(), row.contains("frechet") ? fmt::format("{:.1f}", row["frechet"].get<double>()) : "");
+  }
+
+  const DemoOptions& o_;
+  const DemoSize& size_;
+  Index seeds_;
+  std::optional<RunFolder> folder_;
+  std::optional<DemoLog> log_;
+  std::vector<Stage> stages_;
+};
 
 }  // namespace
 
-void demo(const DemoOptions& options) {
-  make_output_folder(options.out, options.force);
-  const DemoResult result = train(options);
-  std::vector<io::Image> stages;
-  for (const Sheet& sheet : result.sheets) stages.push_back(sheet.picture);
-  const auto path = [&](const char* name) { return (options.out / name).string(); };
-  io::write_png(path("data.png"), result.data);
-  io::write_png(path("samples.png"), io::grid(stages, Index(stages.size()), 24));
-  io::write_file(path("loss.csv"), loss_csv(result.steps));
-  io::write_file(path("report.html"), report_html(result));
-  print_summary(result);
-}
+void demo(const DemoOptions& options) { Demo(options).run(); }
 
 }  // namespace sspo::cli

@@ -1,11 +1,14 @@
-// The demo's report: one HTML file that needs nothing else.
+// sspo report: report.html of a run, or of a demo.
 #pragma once
 #include <string>
 
-#include "cli/demo.hpp"
-
 namespace sspo::cli {
 
-std::string report_html(const DemoResult& result);
+struct ReportCommand {
+  std::string folder, out;  // out empty: FOLDER/report.html
+  bool json = false;
+};
+// A folder with demo.json is a demo, one with recipe.toml a run; else Error{file}.
+void write_report(const ReportCommand& command);
 
 }  // namespace sspo::cli

@@ -39,7 +39,7 @@ void check_folder(const TrainCommand& o) {
 
 }  // namespace
 
-void train(const TrainCommand& o) {
+TrainSummary train(const TrainCommand& o) {
   const Recipe recipe = read_recipe(o.recipe, o.settings);
   check_folder(o);
   const Device device = Device::cpu({.threads = o.threads, .isa = o.isa, .budget = o.max_memory.empty() ? 0 : bytes_of(o.max_memory)});
@@ -48,7 +48,7 @@ void train(const TrainCommand& o) {
   stop_if_interrupted();
   if (!o.max_memory.empty()) {
     try {
-      require_memory(plan_memory(recipe, model, false), bytes_of(o.max_memory));
+      require_memory(plan_memory(recipe, model, data.size(), false), bytes_of(o.max_memory));
     } catch (const Error& e) {
       if (e.info().kind != ErrorKind::memory) throw;
       fail({.op = "--max-memory", .what = "not enough for one step", .got = o.max_memory, .hint = "sspo plan says what the recipe takes"}, Site{});
@@ -106,16 +106,22 @@ void train(const TrainCommand& o) {
       model.vae.json = json.dump(2) + "\n";
       say(fmt::format("scaling_factor {:.4f}: one over the latents' standard deviation", factor));
     }
+    if (recipe.kind() == judge) test_judge(context, result);
     export_model(model, result, folder, {{"kind", "model"}, {"step", std::to_string(report.steps)}, {"objective", recipe.text("objective")}});
   } else {
     io::verify_folder(folder);
   }
   io::write_file(run / "report.html", report::run_report(run.path()));
+  return {folder, report.steps, report.skipped, recipe.integer("seed"), device.memory().peak};
+}
+
+void train_and_tell(const TrainCommand& o) {
+  const TrainSummary t = train(o);
   if (o.json)
-    fmt::print("{}\n", io::Json{{"out", io::printable(o.out, 4096)}, {"model", io::printable(folder, 4096)}, {"steps", report.steps}, {"skipped", report.skipped},
-                                {"seed", recipe.integer("seed")}, {"peak_tensor_bytes", device.memory().peak}}.dump());
+    fmt::print("{}\n", io::Json{{"out", io::printable(o.out, 4096)}, {"model", io::printable(t.model, 4096)}, {"steps", t.steps}, {"skipped", t.skipped},
+                                {"seed", t.seed}, {"peak_tensor_bytes", t.peak_tensor_bytes}}.dump());
   else
-    say(fmt::format("{}: trained, peak {:.0f} MiB in tensors", folder, double(device.memory().peak) / (1 << 20)));
+    say(fmt::format("{}: trained, peak {:.0f} MiB in tensors", t.model, double(t.peak_tensor_bytes) / (1 << 20)));
 }
 
 }  // namespace sspo::cli

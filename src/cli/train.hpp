@@ -17,8 +17,14 @@ struct TrainCommand {
   std::string isa;
   bool json = false;
 };
+struct TrainSummary {
+  std::string model;  // OUT/model
+  Index steps = 0, skipped = 0, seed = 0;
+  std::size_t peak_tensor_bytes = 0;
+};
 // OUT holds, in the end, model/ (a pipeline that diffusers loads), metrics.jsonl, report.html, recipe.toml as it was understood,
 // checkpoints/, pool/, self-samples/, cache/. A signal: the step ends, a checkpoint is written, Interrupted is thrown.
-void train(const TrainCommand& command);
+TrainSummary train(const TrainCommand& command);
+void train_and_tell(const TrainCommand& command);  // the verb: prints the summary
 
 }  // namespace sspo::cli

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "cli/where.hpp"
 #include "sspo/eval/scenes.hpp"
 #include "sspo/io/dataset.hpp"
 #include "sspo/io/hash.hpp"
@@ -14,17 +15,21 @@ TrainData scenes_data(const Recipe& r) {
   TrainData data;
   const Rng rng = Rng(std::uint64_t(r.integer("data.seed"))) / "shapes";  // those that sspo data shapes draws
   for (Index i = 0; i < r.integer("data.count"); ++i) data.captions.push_back(scenes::caption_of(scenes::random_scene(rng / i)));
+  data.keywords.resize(data.captions.size());
+  data.texts = data.captions;
   data.picture = [rng](Index i, Index side) { return scenes::draw_scene(scenes::random_scene(rng / i), side); };
   return data;
 }
 
-TrainData folder_data(const Recipe& r, const std::function<void(const std::string&)>& say) {
+TrainData folder_data(const Recipe& r, const Where& where, const std::function<void(const std::string&)>& say) {
   io::BadSamples bad(r.integer("data.skip_bad"), [say](const Error& e) { say(std::string("passed over: ") + e.what()); });
   const auto data = std::make_shared<io::Dataset>(io::open_dataset(r.text("data.path"), bad));
-  const std::string split = r.text("data.split"), style = r.text("data.style");
   auto rows = std::make_shared<std::vector<io::Row>>();
+  TrainData result;
   for (const io::Row& row : data->rows) {
-    if ((!split.empty() && row.field("split") != split) || (!style.empty() && row.field("style") != style)) continue;
+    result.texts.push_back(row.text);
+    result.texts.insert(result.texts.end(), row.keywords.begin(), row.keywords.end());
+    if (!where.holds(row)) continue;
     if (r.integer("data.skip_bad") > 0) {  // those that cannot be decoded must be known before the rows are counted
       try {
         io::read_picture(*data, row);
@@ -36,12 +41,12 @@ TrainData folder_data(const Recipe& r, const std::function<void(const std::strin
     }
     rows->push_back(row);
   }
-  if (rows->empty()) r.wrong(!split.empty() ? "data.split" : "data.style", "no row of the data set has it", {}, std::to_string(data->rows.size()) + " rows");
-  TrainData result;
+  if (rows->empty()) r.wrong("data.where", "no row of the data set is so", {}, std::to_string(data->rows.size()) + " rows");
   io::Sha256 hash;
   result.pairs = true;
   for (const io::Row& row : *rows) {
     result.captions.push_back(row.text);
+    result.keywords.push_back(row.keywords);
     result.pairs = result.pairs && !row.loser.empty();
     for (const std::string& name : {row.picture, row.loser}) {
       std::error_code none;
@@ -49,6 +54,7 @@ TrainData folder_data(const Recipe& r, const std::function<void(const std::strin
     }
   }
   result.digest = hash.hex();
+  result.rows = *rows;
   const auto options = [](Index side) { return io::PictureOptions{.width = side, .height = side}; };
   result.picture = [=](Index i, Index side) { return io::read_picture(*data, (*rows)[std::size_t(i)], options(side)); };
   result.loser = [=](Index i, Index side) { return io::read_loser(*data, (*rows)[std::size_t(i)], options(side)); };
@@ -57,11 +63,14 @@ TrainData folder_data(const Recipe& r, const std::function<void(const std::strin
 
 }  // namespace
 
-TrainData open_train_data(const Recipe& r, const std::function<void(const std::string&)>& say) {
-  TrainData data = r.text("data.kind") == "shapes" ? scenes_data(r) : folder_data(r, say);
+Where where_of(const Recipe& r, std::string_view key) { return r.has(key) ? Where(r.value(key).get<std::vector<std::string>>(), r.place(key)) : Where(); }
+
+TrainData open_train_data(const Recipe& r, const std::function<void(const std::string&)>& say, std::string_view where) {
+  TrainData data = r.text("data.kind") == "shapes" ? scenes_data(r) : folder_data(r, where_of(r, where), say);
   io::Sha256 hash;
   hash.add(data.digest);
-  for (const std::string& caption : data.captions) hash.add(std::to_string(caption.size()) + ":" + caption);
+  for (const std::vector<std::string>* texts : {&data.captions, &data.texts})
+    for (const std::string& text : *texts) hash.add(std::to_string(text.size()) + ":" + text);
   data.digest = hash.hex();
   return data;
 }

@@ -15,14 +15,21 @@ double number(const Tensor& x) { return cast(detach(x), DType::f64).item<double>
 // Mean over all but the first axis, [B].
 Tensor per_sample(const Tensor& x) { return mean(reshape(x, {x.dim(0), -1}), {1}); }
 
-std::string samples_json(const std::vector<Pick>& picks, const TrainData& data, const io::Json& more = io::Json::object()) {
+}  // namespace
+
+std::string with_keyword(const TrainData& data, const Pick& p, double share) {
+  const std::string& caption = data.captions[std::size_t(p.sample)];
+  const std::vector<std::string>& keywords = data.keywords[std::size_t(p.sample)];
+  if (keywords.empty() || uniform(p.rng / "keyword", {1}).item<float>() >= float(share)) return caption;
+  return caption + " " + keywords[std::size_t(randint(p.rng / "which", {1}, 0, Index(keywords.size())).item<std::int64_t>())];
+}
+
+std::string samples_json(const std::vector<Pick>& picks, const TrainData& data, const io::Json& more) {
   io::Json json = {{"samples", io::Json::array()}};
   for (const Pick& p : picks) json["samples"].push_back({{"sample", p.sample}, {"epoch", p.epoch}, {"caption", io::printable(data.captions[std::size_t(p.sample)])}});
   json.update(more);
   return json.dump();
 }
-
-}  // namespace
 
 // L = l1 |d| + mse d² + edges (|∂x d| + |∂y d|) + kl KL(q(z | x) || N(0, I)),   d = x - decode(z),   z ~ q(z | x)
 Task vae_task(const TrainContext& c) {
@@ -68,10 +75,11 @@ Task vae_task(const TrainContext& c) {
 Task pretrain_task(const TrainContext& c) {
   const Recipe& r = c.recipe;
   const Index B = r.integer("train.batch");
+  const double keyword = r.number("data.keyword");
   const bool text_too = !c.model.text_encoder.frozen;
   const Batches batches(c.data.size(), {.batch = B, .drop_caption = r.number("data.drop_caption")}, c.rng() / "data");
   const std::shared_ptr<TensorStore> latents = latent_cache(c, false);
-  const auto states = text_too ? nullptr : std::make_shared<CaptionStates>(c);
+  const auto states = text_too ? nullptr : std::make_shared<CaptionStates>(c, keyword > 0);
   const auto schedule = std::make_shared<NoiseSchedule>(c.model.scheduler);
   const auto times_of = [=, &c](Index step) { return randint(c.rng() / "step" / step / "time", {B}, 0, schedule->size()).to_vector<std::int64_t>(); };
 
@@ -81,7 +89,7 @@ Task pretrain_task(const TrainContext& c) {
     std::vector<std::string> captions;
     for (const Pick& p : batches.at(step)) {
       samples.push_back(p.sample);
-      captions.push_back(p.drop_caption ? "" : c.data.captions[std::size_t(p.sample)]);
+      captions.push_back(p.drop_caption ? "" : with_keyword(c.data, p, keyword));
     }
     const Tensor x_0 = latents_of(*latents, samples, c.model.vae.config, rng / "posterior");         // [B, h, w, C]
     const Tensor eps = normal(rng / "noise", x_0.shape(), c.device);

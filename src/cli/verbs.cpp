@@ -9,7 +9,9 @@
 
 #include "cli/data.hpp"
 #include "cli/demo.hpp"
+#include "cli/eval.hpp"
 #include "cli/forward.hpp"
+#include "cli/gate.hpp"
 #include "cli/inspect.hpp"
 #include "cli/inspect_schedule.hpp"
 #include "cli/ops.hpp"
@@ -20,7 +22,7 @@
 #include "cli/tokenize.hpp"
 #include "cli/train.hpp"
 #include "cli/train_tokenizer.hpp"
-#include "cli/write_report.hpp"
+#include "cli/report.hpp"
 
 namespace sspo::cli {
 namespace {
@@ -68,17 +70,15 @@ void add_device_options(CLI::App* verb, DeviceOptions& o) {
 }
 
 void add_demo(CLI::App& app) {
-  const auto [verb, o] = verb_of<DemoOptions>(app, "demo", "train a small diffusion model on generated shapes; write pictures and a report", demo,
+  const auto [verb, o] = verb_of<DemoOptions>(app, "demo", "the main job: train a model from nothing, align it by SSPO, SFT, SPIN and DPO, judge them, report", demo,
                                               "  sspo demo --out out/demo\n"
-                                              "  sspo demo --out out/quick --steps 100 --channels 16 --json");
-  verb->add_option("--out", o->out, "folder for the results")->required()->capture_default_str();
-  verb->add_option("--steps", o->steps, "training steps")->check(CLI::Range(1, 1'000'000));
-  verb->add_option("--batch", o->batch, "pictures a step")->check(CLI::Range(1, 4096));
-  verb->add_option("--channels", o->channels, "width of the model, a multiple of 8")->check(CLI::Range(8, 1024));
-  verb->add_option("--columns", o->columns, "pictures a class in the sample sheets")->check(CLI::Range(1, 64));
-  verb->add_option("--seed", o->seed, "the results are a function of it")->check(is_seed);
+                                              "  sspo demo --out out/quick --quick");
+  verb->add_option("--out", o->out, "folder for everything; a demo that was stopped there is gone on with")->required()->capture_default_str();
+  verb->add_option("--data", o->data, "auto: emoji where their packages are, else shapes")->check(CLI::IsMember({"auto", "emoji", "shapes"}));
+  verb->add_option("--size", o->size, "full: ten minutes; quick: two; smoke: seconds, and nothing is learned")->check(CLI::IsMember({"full", "quick", "smoke"}));
+  verb->add_flag_callback("--quick", [size = &o->size] { *size = "quick"; }, "--size quick");
+  verb->add_option("--seeds", o->seeds, "runs of each method; 0: three if full, else one")->check(CLI::Range(0, 100));
   add_threads_and_isa(verb, o->threads, o->isa);
-  verb->add_flag("--force", o->force, "write into a folder that has content");
   verb->add_flag("--json", o->json, "summary as JSON");
 }
 
@@ -166,7 +166,7 @@ void add_step(CLI::App& app) {
 }
 
 void add_train(CLI::App& app) {
-  const auto [verb, o] = verb_of<TrainCommand>(app, "train", "train a model by a recipe; the run can be stopped and resumed at any step", train,
+  const auto [verb, o] = verb_of<TrainCommand>(app, "train", "train a model by a recipe; the run can be stopped and resumed at any step", train_and_tell,
                                                "  sspo train recipes/tiny.toml --out out/tiny\n"
                                                "  sspo train recipes/tiny.toml --out out/tiny --resume auto\n"
                                                "  sspo train recipes/tiny.toml --out out/dpo --set objective=spin --set optimizer.lr=3e-5");
@@ -210,6 +210,43 @@ void add_report(CLI::App& app) {
   verb->add_option("folder", o->folder, "folder of sspo train or sspo demo")->required();
   verb->add_option("--out", o->out, "file to write; default: FOLDER/report.html. An existing one is replaced");
   verb->add_flag("--json", o->json, "summary as JSON");
+}
+
+void add_eval(CLI::App& app) {
+  const auto [verb, o] = verb_of<EvalOptions>(app, "eval", "how good a model is, by a judge that it was not trained with", eval_and_tell,
+                                              "  sspo eval --model out/base/model --judge out/judge/model --data out/emoji --out out/scores/base --where split=train --where theme=yes\n"
+                                              "  sspo eval --real emojione --judge out/judge/model --data out/emoji --out out/scores/real-emojione");
+  verb->add_option("--model", o->model, "pipeline folder");
+  verb->add_option("--unet", o->unet, "folder of another UNet for it, RUN/pool/3/unet");
+  verb->add_option("--real", o->real, "a style: its real pictures are scored in place of a model's");
+  verb->add_option("--judge", o->judge, "model folder of a run with the objective judge")->required();
+  verb->add_option("--data", o->data, "data set: names, captions and the real pictures in each style")->required();
+  verb->add_option("--out", o->out, "folder to write; an evaluation that was interrupted goes on there")->required();
+  verb->add_option("--where", o->where, "only names of rows of which this holds, split=train or quarter!=1; all of several")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verb->add_option("--frechet-where", o->frechet_where, "the real pictures that all samples together are compared with")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verb->add_option("--prefer", o->prefer, "the style that is wanted");
+  verb->add_option("--per-prompt", o->per_prompt, "pictures a name")->check(CLI::Range(1, 10'000));
+  verb->add_option("--seed", o->seed, "the noises are a function of it, of the caption and of the picture's number")->check(is_seed);
+  verb->add_option("--scheduler", o->scheduler, "sampler")->check(CLI::IsMember(samplers));
+  verb->add_option("--steps", o->steps, "sampling steps")->check(CLI::Range(1, 100'000));
+  verb->add_option("--guidance", o->guidance, "1: the prompt alone")->check(between(0, 1000));
+  verb->add_option("--batch", o->batch, "pictures side by side")->check(CLI::Range(1, 100'000));
+  add_threads_and_isa(verb, o->threads, o->isa);
+  verb->add_flag("--json", o->json, "summary as JSON");
+}
+
+void add_gate(CLI::App& app) {
+  const auto [verb, o] = verb_of<GateOptions>(app, "gate", "what the gate of a finished preference run is worth", gate_and_tell,
+                                              "  sspo gate out/sspo --judge out/judge/model\n"
+                                              "  sspo gate out/sspo --judge out/judge/model --pairs 71 --draws 32 --json");
+  verb->add_option("run", o->run, "the run's folder; gate.json is written there")->required();
+  verb->add_option("--judge", o->judge, "model folder of a run with the objective judge")->required();
+  verb->add_option("--draws", o->draws, "of time and noise for each pair")->check(CLI::Range(2, 100'000));
+  verb->add_option("--pairs", o->pairs, "a phase")->check(CLI::Range(1, 1'000'000));
+  verb->add_option("--prefer", o->prefer, "the style that is wanted; default: the winners'");
+  verb->add_option("--seed", o->seed, "pairs, times and noises are a function of it")->check(is_seed);
+  add_threads_and_isa(verb, o->threads, o->isa);
+  verb->add_flag("--json", o->json, "as JSON");
 }
 
 void add_tokenize(CLI::App& app) {
@@ -304,6 +341,7 @@ void add_data_shapes(CLI::App& data_verb) {
   verb->add_option("--count", o->count, "scenes")->check(CLI::Range(1, 1'000'000))->excludes(judge);
   verb->add_option("--size", o->side, "pixels a side")->check(CLI::Range(32, 4096))->excludes(judge);
   verb->add_option("--seed", o->seed, "the scenes are a function of it")->check(is_seed)->excludes(judge);
+  verb->add_flag("--styles", o->styles, "each caption once, filled and hollow: preference pairs")->excludes(judge);
   verb->add_flag("--force", o->force, "write into a folder that has content")->excludes(judge);
   verb->add_flag("--json", o->json, "summary as JSON");
 }
@@ -311,10 +349,9 @@ void add_data_shapes(CLI::App& data_verb) {
 void add_data_emoji(CLI::App& data_verb) {
   const auto [verb, o] = verb_of<DataEmojiOptions>(data_verb, "emoji", "colour emoji in two styles, with their names: real pictures, real words", data_emoji,
                                                    "  sspo data emoji --out emoji\n"
-                                                   "  sspo data emoji --out faces --theme --size 64 --json");
+                                                   "  sspo data emoji --out large --size 64 --json");
   verb->add_option("--out", o->out, "folder to write: pictures and metadata.jsonl")->required();
   verb->add_option("--size", o->side, "pixels a side")->check(CLI::Range(8, 512));
-  verb->add_flag("--theme", o->theme, "faces, hearts, animals, plants and food alone");
   verb->add_option("--font", o->font, "NotoColorEmoji.ttf; default: of the package fonts-noto-color-emoji");
   verb->add_option("--names", o->names, "CLDR's folder common; default: of the package unicode-cldr-core");
   verb->add_option("--pngs", o->pngs, "folder with 1F600.png and so on; default: of the package ruby-gemojione");
@@ -346,7 +383,7 @@ void add_verbs(CLI::App& app) {
     if (app.get_subcommands().empty()) throw CLI::RequiredError("a verb");
   });
   app.option_defaults()->always_capture_default();
-  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_plan, add_pair, add_report, add_tokenize, add_tokenizer, add_data, add_inspect, add_ops}) add(app);
+  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_plan, add_pair, add_report, add_eval, add_gate, add_tokenize, add_tokenizer, add_data, add_inspect, add_ops}) add(app);
   app.footer("sspo VERB --help tells a verb's options and shows examples.\n\nExamples:\n  sspo demo --out out/demo\n  sspo inspect stable-diffusion-v1-5");
 }
 

@@ -80,18 +80,26 @@ std::string caption_of(const Scene& scene) {
   return claim.text();
 }
 
-io::Image draw_scene(const Scene& scene, Index side) {
+io::Image draw_scene(const Scene& scene, Index side, Drawing drawing) {
   if (side < 32 || side > 4096) fail({.op = "draw_scene", .what = "no such side", .expected = "32 to 4096 pixels", .got = std::to_string(side)}, Site{});
   io::Image image = io::make_image(side, side, 255);
-  for (const Thing& t : scene.things)
+  const auto paint = [&](const Thing& t, const std::array<int, 3>& colour) {
     for (Index y = 0; y < side; ++y)
       for (Index x = 0; x < side; ++x) {
         const int n = coverage(t, side, x, y);
         for (std::size_t c = 0; n > 0 && c < 3; ++c) {
           std::uint8_t& v = image.at(x, y)[c];
-          v = std::uint8_t((v * (full - n) + rgb[std::size_t(t.colour)][c] * n + full / 2) / full);
+          v = std::uint8_t((v * (full - n) + colour[c] * n + full / 2) / full);
         }
       }
+  };
+  for (const Thing& t : scene.things) {
+    paint(t, rgb[std::size_t(t.colour)]);
+    if (drawing == Drawing::filled) continue;
+    Thing inner = t;
+    inner.r /= 2;
+    paint(inner, {255, 255, 255});
+  }
   return image;
 }
 

@@ -10,6 +10,7 @@
 #include "io/calls.hpp"
 #include "io/json.hpp"
 #include "sspo/grad/finite_watch.hpp"
+#include "sspo/train/event_log.hpp"
 
 namespace sspo {
 namespace {
@@ -110,6 +111,7 @@ TrainReport train(const Task& task, TrainingState& state, const RunFolder& run, 
     fail({.op = "train", .what = "nothing to train", .expected = "a step or more, a gradient, save_every >= 1, clip_norm >= 0", .got = std::to_string(task.steps) + " steps"}, at);
   const auto beat = [&](const char* doing) { if (o.watchdog) o.watchdog->beat(doing); };
   MetricsLog metrics(run / "metrics.jsonl", state.step);
+  EventLog events(run.path(), state.step);
   NormHistory norms(state.notes, o.skip_z, o.skip_after);
   Durations durations;
   TrainReport report;
@@ -162,6 +164,7 @@ TrainReport train(const Task& task, TrainingState& state, const RunFolder& run, 
     line.insert(line.end(), {{"wall_ms", 1e3 * seconds}, {"wall_samples_per_s", double(task.batch) / seconds}, {"wall_peak_bytes", double(state.params.device().memory().peak)}});
     if (phase_seconds > 0) line.push_back({"wall_phase_ms", 1e3 * std::exchange(phase_seconds, 0)});
     metrics.add(state.step, line);
+    events.add(state.step, line);
     if (o.progress) {
       char note[96];
       std::snprintf(note, sizeof note, "phase %lld, loss %.4f, gradient %.3g", static_cast<long long>(phase), result.loss, norm);

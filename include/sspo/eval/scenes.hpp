@@ -35,7 +35,8 @@ struct Scene {
 
 Scene random_scene(const Rng& rng);
 std::string caption_of(const Scene& scene);
-io::Image draw_scene(const Scene& scene, Index side);  // white ground, edges smoothed; side: 32 to 4096
+enum class Drawing { filled, hollow };  // two styles; the judge below knows things that are filled
+io::Image draw_scene(const Scene& scene, Index side, Drawing drawing = Drawing::filled);  // white ground, edges smoothed; side: 32 to 4096
 
 // What a caption claims. Error{input}: not a caption of this kind; names the word.
 struct Claim {

@@ -88,8 +88,7 @@ std::vector<io::Image> pictures_of(const emoji::Name& name, const std::vector<St
 void data_emoji(const DataEmojiOptions& o) {
   const Sources sources = find_sources(o);
   const emoji::Font font(sources.font);
-  std::vector<emoji::Name> names = emoji::read_names(sources.names);
-  if (o.theme) std::erase_if(names, [](const emoji::Name& n) { return !n.theme; });
+  const std::vector<emoji::Name> names = emoji::read_names(sources.names);
   DataFolder folder(o.out, o.force);
   const std::vector<Style> styles = {{"noto", [&](const std::u32string& code) { return font.draw(code); }},
                                      {"emojione", [&](const std::u32string& code) { return read_png(sources.pngs, code); }}};
@@ -100,9 +99,11 @@ void data_emoji(const DataEmojiOptions& o) {
     const std::vector<io::Image> pictures = pictures_of(name, styles, o.side);
     const bool held = is_held_out(name.text);
     if (!pictures.empty()) ++(held ? held_out : training);
+    const auto file = [&](std::size_t style) { return fmt::format("{}/{}.png", styles[style].name, hexadecimal(name.code, "{:04x}")); };
     for (std::size_t i = 0; i < pictures.size(); ++i)
-      folder.add({.picture = fmt::format("{}/{}.png", styles[i].name, hexadecimal(name.code, "{:04x}")), .text = name.text, .keywords = name.keywords,
-                  .fields = {{"name", name.text}, {"split", held ? "held-out" : "train"}, {"style", styles[i].name}}},
+      folder.add({.picture = file(i), .loser = i == 0 ? file(1) : "", .text = name.text, .keywords = name.keywords,
+                  .fields = {{"name", name.text}, {"split", held ? "held-out" : "train"}, {"style", styles[i].name}, {"theme", name.theme ? "yes" : "no"},
+                             {"quarter", std::to_string(quarter_of(name.text))}}},
                  pictures[i]);
     progress.update(++seen, name.text);
   }
@@ -110,7 +111,7 @@ void data_emoji(const DataEmojiOptions& o) {
   const Index count = training + held_out;
   if (o.json)
     fmt::print("{}\n", io::Json{{"out", out}, {"names", count}, {"train", training}, {"held_out", held_out}, {"samples", 2 * count}, {"side", o.side},
-                                {"theme", o.theme}, {"sha256", digest}}.dump());
+                                {"sha256", digest}}.dump());
   else
     fmt::print(stderr, "{}: {} names in two styles, {} for training, {} held out\nsha256    {}\n", out, count, training, held_out, digest);
 }
