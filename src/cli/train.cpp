@@ -10,6 +10,7 @@
 #include "cli/progress.hpp"
 #include "cli/signals.hpp"
 #include "cli/train_tasks.hpp"
+#include "report/run_page.hpp"
 #include "sspo/io/hash.hpp"
 
 namespace sspo::cli {
@@ -110,6 +111,7 @@ TrainSummary train(const TrainCommand& o) {
   } else {
     io::verify_folder(folder);
   }
+  io::write_file(run / "report.html", report::run_report(run.path()));
   return {folder, report.steps, report.skipped, recipe.integer("seed"), device.memory().peak};
 }
 

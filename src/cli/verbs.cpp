@@ -15,12 +15,14 @@
 #include "cli/inspect.hpp"
 #include "cli/inspect_schedule.hpp"
 #include "cli/ops.hpp"
+#include "cli/pair.hpp"
 #include "cli/plan.hpp"
 #include "cli/sample.hpp"
 #include "cli/step.hpp"
 #include "cli/tokenize.hpp"
 #include "cli/train.hpp"
 #include "cli/train_tokenizer.hpp"
+#include "cli/report.hpp"
 
 namespace sspo::cli {
 namespace {
@@ -186,6 +188,28 @@ void add_plan(CLI::App& app) {
   verb->add_option("--max-memory", o->max_memory, "exit 65 if the peak is above it");
   add_threads_and_isa(verb, o->threads, o->isa);
   verb->add_flag("--json", o->json, "as JSON");
+}
+
+void add_pair(CLI::App& app) {
+  const auto [verb, o] = verb_of<PairCommand>(app, "pair", "one training pair of a preference run: noisy and denoised pictures, the four errors, the gate's decision", pair,
+                                              "  sspo pair out/sspo\n"
+                                              "  sspo pair out/sspo --phase 2 --index 5 --timestep 100 --timestep 900 --json");
+  verb->add_option("run", o->run, "folder of the run")->required();
+  verb->add_option("--phase", o->phase, "policy after this phase, and its reference; 0: the last")->check(CLI::Range(0, 1'000'000));
+  verb->add_option("--index", o->index, "which of the phase's prompts")->check(CLI::Range(0, 1'000'000'000));
+  verb->add_option("--timestep", o->timesteps, "where to look; default: five over the schedule")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verb->add_option("--draw", o->draw, "another number, another noise")->check(is_seed);
+  add_threads_and_isa(verb, o->threads, o->isa);
+  verb->add_flag("--json", o->json, "what is written to RUN/pair.json, on stdout");
+}
+
+void add_report(CLI::App& app) {
+  const auto [verb, o] = verb_of<ReportCommand>(app, "report", "report.html of a run or a demo: one file, no network", write_report,
+                                                "  sspo report out/sspo\n"
+                                                "  sspo report out/demo --out demo.html");
+  verb->add_option("folder", o->folder, "folder of sspo train or sspo demo")->required();
+  verb->add_option("--out", o->out, "file to write; default: FOLDER/report.html. An existing one is replaced");
+  verb->add_flag("--json", o->json, "summary as JSON");
 }
 
 void add_eval(CLI::App& app) {
@@ -359,7 +383,7 @@ void add_verbs(CLI::App& app) {
     if (app.get_subcommands().empty()) throw CLI::RequiredError("a verb");
   });
   app.option_defaults()->always_capture_default();
-  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_plan, add_eval, add_gate, add_tokenize, add_tokenizer, add_data, add_inspect, add_ops}) add(app);
+  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_plan, add_pair, add_report, add_eval, add_gate, add_tokenize, add_tokenizer, add_data, add_inspect, add_ops}) add(app);
   app.footer("sspo VERB --help tells a verb's options and shows examples.\n\nExamples:\n  sspo demo --out out/demo\n  sspo inspect stable-diffusion-v1-5");
 }
 

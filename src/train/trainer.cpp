@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 #include "io/calls.hpp"
 #include "io/json.hpp"
@@ -115,6 +116,7 @@ TrainReport train(const Task& task, TrainingState& state, const RunFolder& run, 
   Durations durations;
   TrainReport report;
   Index saved = checkpoints.steps().empty() ? -1 : state.step, begun = 0;
+  double phase_seconds = 0;  // what the phase took before its first step: self-sampling
   const auto save = [&] {
     if (saved == state.step) return;
     beat("saving a checkpoint");
@@ -130,10 +132,12 @@ TrainReport train(const Task& task, TrainingState& state, const RunFolder& run, 
     const Index step = state.step, phase = task.phase_steps ? step / task.phase_steps + 1 : 1;
     if (phase != begun && task.begin_phase) {
       beat("beginning a phase");
+      const Clock::time_point start = Clock::now();
       if (!task.begin_phase(phase, task.phase_steps ? step % task.phase_steps : step)) {
         if (!o.signal || !o.signal()) fail({.op = "train", .what = "the phase did not begin, though nothing asked it to stop", .kind = ErrorKind::internal}, at);
         continue;
       }
+      phase_seconds = since(start);
     }
     begun = phase;
 
@@ -158,6 +162,7 @@ TrainReport train(const Task& task, TrainingState& state, const RunFolder& run, 
     std::vector<Metric> line = {{"phase", double(phase)}, {"loss", result.loss}, {"grad_norm", norm}, {"lr", lr}, {"skipped", double(skip)}};
     line.insert(line.end(), result.metrics.begin(), result.metrics.end());
     line.insert(line.end(), {{"wall_ms", 1e3 * seconds}, {"wall_samples_per_s", double(task.batch) / seconds}, {"wall_peak_bytes", double(state.params.device().memory().peak)}});
+    if (phase_seconds > 0) line.push_back({"wall_phase_ms", 1e3 * std::exchange(phase_seconds, 0)});
     metrics.add(state.step, line);
     events.add(state.step, line);
     if (o.progress) {
