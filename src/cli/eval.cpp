@@ -81,7 +81,8 @@ class Drawing {
   Drawing(const EvalOptions& o, const std::vector<Prompt>& prompts, const Device& device)
       : o_(o), prompts_(prompts), device_(device), sd_(StableDiffusion::load(o.model, {}, {.device = device}, scheduler_kind(o.scheduler))) {
     sd_.scheduler.clip_sample = false;  // of latents: as in a pipeline
-    for (const char* part : {"unet", "text_encoder", "vae"}) hash_ += weights_hash(o.model + "/" + part);
+    if (!o.unet.empty()) sd_.unet = load_component<UNet>(o.unet, load_unet_config(o.unet + "/config.json"), {}, {.device = device});
+    for (const char* part : {"unet", "text_encoder", "vae"}) hash_ += weights_hash(part == std::string("unet") && !o.unet.empty() ? o.unet : o.model + "/" + part);
   }
   const std::string& hash() const { return hash_; }
   Index side() const { return sd_.unet.config().sample_size * sd_.vae.config().downscale(); }

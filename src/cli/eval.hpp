@@ -10,6 +10,7 @@ namespace sspo::cli {
 
 struct EvalOptions {
   std::string model, judge, data, out;
+  std::string unet = {};                                          // folder of a UNet in place of the model's: RUN/pool/3/unet
   std::vector<std::string> where = {};                            // which rows' names are prompts: where.hpp
   std::vector<std::string> frechet_where = {"split=train"};       // which real pictures, of the preferred style, samples are compared with as a whole
   std::string prefer = "noto";                                    // a style

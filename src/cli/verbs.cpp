@@ -73,8 +73,9 @@ void add_demo(CLI::App& app) {
                                               "  sspo demo --out out/quick --quick");
   verb->add_option("--out", o->out, "folder for everything; a demo that was stopped there is gone on with")->required()->capture_default_str();
   verb->add_option("--data", o->data, "auto: emoji where their packages are, else shapes")->check(CLI::IsMember({"auto", "emoji", "shapes"}));
-  verb->add_flag("--quick", o->quick, "a smaller run of everything: two minutes in place of ten");
-  verb->add_option("--seeds", o->seeds, "runs of each method; 0: three, with --quick one")->check(CLI::Range(0, 100));
+  verb->add_option("--size", o->size, "full: ten minutes; quick: two; smoke: seconds, and nothing is learned")->check(CLI::IsMember({"full", "quick", "smoke"}));
+  verb->add_flag_callback("--quick", [size = &o->size] { *size = "quick"; }, "--size quick");
+  verb->add_option("--seeds", o->seeds, "runs of each method; 0: three if full, else one")->check(CLI::Range(0, 100));
   add_threads_and_isa(verb, o->threads, o->isa);
   verb->add_flag("--json", o->json, "summary as JSON");
 }
@@ -192,6 +193,7 @@ void add_eval(CLI::App& app) {
                                               "  sspo eval --model out/base/model --judge out/judge/model --data out/emoji --out out/scores/base --where split=train --where theme=yes\n"
                                               "  sspo eval --real emojione --judge out/judge/model --data out/emoji --out out/scores/real-emojione");
   verb->add_option("--model", o->model, "pipeline folder");
+  verb->add_option("--unet", o->unet, "folder of another UNet for it, RUN/pool/3/unet");
   verb->add_option("--real", o->real, "a style: its real pictures are scored in place of a model's");
   verb->add_option("--judge", o->judge, "model folder of a run with the objective judge")->required();
   verb->add_option("--data", o->data, "data set: names, captions and the real pictures in each style")->required();

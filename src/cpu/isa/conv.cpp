@@ -1,6 +1,6 @@
 #include "cpu/conv.hpp"
 
-#include "cpu/isa/gemm_engine.hpp"
+#include "cpu/isa/gemm_outer.hpp"
 
 namespace sspo::cpu::SSPO_ISA {
 
@@ -210,12 +210,46 @@ void data_gradient(const Context& ctx, const ConvDataGradientArgs& a) {
       }
 }
 
+// The weight's gradient as outer products: a line is a row of y, and each tap meets a run of its pixels.
+struct ConvTaps {
+  Index kh, kw, h, w, out_h, out_w, batch;
+  Taps down, across;
+  Index taps() const { return kh * kw; }
+  Index lines() const { return batch * out_h; }
+  Index line_positions() const { return out_w; }
+  Index apart() const { return across.scale; }
+  Index runs(Index tap, Range rows, OuterRun* to) const {
+    const Index offset = across.at(0, tap % kw), s = across.scale;
+    const Index first = max(0, ceil_div(max(0, -offset), s)), last = min(out_w, offset >= w ? 0 : (w - 1 - offset) / s + 1);  // offset + x s in [0, w)
+    if (first >= last) return 0;
+    Index count = 0;
+    for (Index line = rows.begin; line < rows.end; ++line) {
+      const Index y = down.at(line % out_h, tap / kw);
+      if (y < 0 || y >= h) continue;
+      const OuterRun run{line * out_w + first, (line / out_h * h + y) * w + first * s + offset, last - first};
+      OuterRun& before = to[count - 1];
+      if (count > 0 && before.a + before.count == run.a && before.b + before.count * s == run.b) before.count += run.count;
+      else to[count++] = run;
+    }
+    return count;
+  }
+};
+
 template <class T, class Out>
 void weight_gradient(const Context& ctx, const ConvWeightGradientArgs& a) {
   const ConvShape& s = a.shape;
   const Index ho = s.out_h(), wo = s.out_w(), in = s.in / s.groups, out = s.out / s.groups, k = s.kh * s.kw * in;
   Finish<Out> f;
   f.accumulate = a.accumulate;
+  if constexpr (std::is_same_v<T, Out> && std::is_same_v<T, typename Products<T>::Sum>) {
+    if (in % Pack<T>::size == 0 && in <= outer_most && out <= outer_most) {
+      const ConvTaps taps{s.kh, s.kw, s.h, s.w, ho, wo, s.batch, forward_taps(s.kh, s.stride_h, s.top, s.dilation_h), forward_taps(s.kw, s.stride_w, s.left, s.dilation_w)};
+      for (Index g = 0; g < s.groups; ++g)
+        multiply_outer<T>(ctx, Outer<T, ConvTaps>{static_cast<const T*>(a.gy) + g * out, static_cast<const T*>(a.x) + g * in, s.out, s.in, out, in, taps},
+                          static_cast<T*>(a.gw) + g * out * k, k, a.accumulate);
+      return;
+    }
+  }
   for (Index g = 0; g < s.groups; ++g) {
     const Lines<T> gy{static_cast<const T*>(a.gy) + g * out, 1, s.out};
     const ConvPatches<T> x{static_cast<const T*>(a.x) + g * in, s.h, s.w, s.in, in, ho, wo,
