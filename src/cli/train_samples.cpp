@@ -6,13 +6,12 @@ namespace sspo::cli {
 
 SelfSampling self_sampling_of(const TrainContext& c) {
   const Recipe& r = c.recipe;
-  SelfSampling how{.scheduler = c.model.scheduler, .latent = {}};
+  SelfSampling how{.scheduler = c.model.scheduler, .latent = c.model.latent, .dtype = c.model.dtype};
   if (r.has("sampling.scheduler")) {
     how.scheduler = read_scheduler_config(write_scheduler_config(c.model.scheduler), {.path = "scheduler"}, scheduler_kind(r.text("sampling.scheduler")));
     how.scheduler.clip_sample = c.model.scheduler.clip_sample;
   }
   how.steps = r.integer("sampling.steps"), how.guidance = r.number("sampling.guidance"), how.eta = r.number("sampling.eta");
-  how.latent = c.model.latent, how.dtype = c.model.dtype;
   make_scheduler(how.scheduler, how.steps, {.eta = how.eta});  // settings that do not go together show now
   return how;
 }
