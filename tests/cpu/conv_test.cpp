@@ -201,6 +201,22 @@ TEST_CASE("conv: many pixels") {
   check<bf16, float>(&ConvKernels::bf16_f32, square(5, 24, 6, 10, 3, 1, 1), false);
 }
 
+TEST_CASE("conv: pixels enough for copied images, channels enough for outer products") {
+  const auto check_both = [](const ConvShape& s) {
+    check<float, float>(&ConvKernels::f32, s, true);
+    check<double, double>(&ConvKernels::f64, s, false);
+  };
+  check_both(square(70, 4, 16, 20, 3, 1, 1));     // whole images a task
+  check_both(square(9, 12, 16, 3, 3, 1, 1));
+  check_both(square(2, 34, 16, 24, 3, 1, 1));     // rows of images
+  check_both(square(1, 33, 32, 8, 3, 1, 2, 2));   // dilation: outer products alone
+  check_both(square(5, 33, 16, 8, 3, 2, 1));
+  check_both(square(8, 24, 16, 8, 1, 2, 0));
+  check_both({.batch = 3, .h = 41, .w = 30, .in = 16, .out = 8, .kh = 2, .kw = 5, .stride_h = 2, .stride_w = 1, .dilation_h = 3, .top = 1, .bottom = 4, .left = 6, .right = 0});
+  check_both({.batch = 4, .h = 40, .w = 37, .in = 32, .out = 16, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2, .bottom = 1, .right = 1, .groups = 2});
+  check_both({.batch = 300, .h = 2, .w = 2, .in = 16, .out = 16, .kh = 3, .kw = 3, .top = 3, .bottom = 3, .left = 3, .right = 3});  // y wider than x
+}
+
 TEST_CASE("conv: no samples") {
   ConvShape s = square(0, 6, 4, 8, 3, 1, 1);
   check_all(s);  // gw and gb are 0, or stay what they were

@@ -25,8 +25,9 @@ Taps backward_taps(Index kernel, Index stride, Index pad, Index dilation, Index 
   while (step * dilation % stride != 0) ++step;
   while (first < step && (r + pad - first * dilation) % stride != 0) ++first;
   if (first == step || first >= kernel) return {0, 0, 1, 1, 0, 0};
-  return {(kernel - first + step - 1) / step, first, step, 1, (r + pad - first * dilation) / stride,
-          -dilation * step / stride};
+  // The last of them first: it meets the smallest o, so that o grows with the tap's number.
+  const Index count = (kernel - first + step - 1) / step, apart = dilation * step / stride;
+  return {count, first + (count - 1) * step, -step, 1, (r + pad - first * dilation) / stride - (count - 1) * apart, apart};
 }
 
 // What the taps see of an image [batch, h, w, pixel]: one line for each output position of the grid
@@ -121,6 +122,87 @@ struct ConvPatches {
   }
 };
 
+// The same, read in place: a task copies the rows of the images that its positions see, with their padding, and then the taps of one row of the
+// kernel are `across.count` pixels side by side, wherever the position: K is down.count strips. Copies each pixel about once, not once a tap.
+template <class T>
+struct ConvImages {
+  ConvPatches<T> patches;  // whole pixels, neighbouring taps meet neighbouring pixels
+
+  static bool can(const ConvPatches<T>& p) {
+    return p.pixel == p.channels && p.down.count > 0 && p.across.count > 1 && p.across.offset_step == 1 && p.down.offset_step > 0 &&
+           p.across.count * p.channels <= strip_most;
+  }
+  static constexpr Index strip_most = 512;
+
+  const ConvImages& item(Index) const { return *this; }
+  Index width() const { return ((patches.grid_w - 1) * patches.across.scale + patches.across.count) * patches.channels; }
+  Index strip() const { return patches.across.count * patches.channels; }
+  Strips strips() const { return {strip(), patches.down.offset_step * width() - strip()}; }
+
+  // Tasks are whole rows of the grid, or whole images where they are small, and whole tiles where that can be; blocks of k are whole strips.
+  template <class P>
+  void cut(const Size& s, Plan& p) const {
+    const Index image = patches.grid_w * patches.grid_h, unit = image <= 96 ? image : patches.grid_w, wanted = min(288, max(96, s.m / 16));
+    p.rows = ceil_div(wanted, unit) * unit;
+    for (Index rows = p.rows; rows <= p.rows + wanted; rows += unit)
+      if (rows % P::MR == 0) { p.rows = rows; break; }
+    p.cols = round_up(s.n, P::NR);
+    p.row_tasks = ceil_div(s.m, p.rows), p.col_tasks = 1;
+    p.slices = 1, p.slice = s.k, p.share_b = true;
+    const Index most = 448 / strip() * strip();
+    p.kc = s.k <= 448 ? s.k : max(strip(), ceil_div(s.k, ceil_div(s.k, max(strip(), most)) * strip()) * strip());
+    p.rows_at_once = p.rows;
+  }
+
+  // The copy begins with where each position's first pixel lies.
+  Index image_rows(Index lines) const { return (lines - 1) * patches.down.scale + (patches.down.count - 1) * patches.down.offset_step + 1; }
+  Index copied_words(Index rows) const {
+    const Index lines = min(rows, (rows - 2) / patches.grid_w + 2), seen = lines / patches.grid_h + 2;  // rows of the grid, images
+    return places_words(rows) + (lines * patches.down.scale + seen * image_rows(1)) * width();
+  }
+  static Index places_words(Index rows) { return round_up(rows * Index(sizeof(Index)) / Index(sizeof(T)), 16); }
+
+  void copy_images(Index i0, Index rows, T* to) const {
+    const ConvPatches<T>& p = patches;
+    Index* const places = reinterpret_cast<Index*>(to);
+    const Index channels = p.channels, left = max(0, min(width() / channels, -p.across.offset));
+    const Index seen = max(0, min(p.w - max(0, p.across.offset), width() / channels - left));  // pixels of the image in a copied row
+    T* row = to + places_words(rows);
+    for (Index i = i0; i < i0 + rows;) {
+      const Index b = i / p.grid_w / p.grid_h, y0 = i / p.grid_w % p.grid_h, last = min(i0 + rows, (b + 1) * p.grid_h * p.grid_w);  // of this image
+      const Index y1 = (last - 1) / p.grid_w % p.grid_h;
+      for (Index x = i % p.grid_w, y = 0; i < last; ++i) {
+        places[i - i0] = row - to + y * p.down.scale * width() + x * p.across.scale * channels;
+        if (++x == p.grid_w) x = 0, ++y;
+      }
+      for (Index r = 0, n = image_rows(y1 - y0 + 1); r < n; ++r, row += width()) {
+        const Index y = y0 * p.down.scale + p.down.offset + r;
+        if (y < 0 || y >= p.h) {
+          __builtin_memset(row, 0, std::size_t(width()) * sizeof(T));
+          continue;
+        }
+        const T* const from = p.data + ((b * p.h + y) * p.w + max(0, p.across.offset)) * channels;
+        __builtin_memset(row, 0, std::size_t(left * channels) * sizeof(T));
+        __builtin_memcpy(row + left * channels, from, std::size_t(seen * channels) * sizeof(T));
+        __builtin_memset(row + (left + seen) * channels, 0, std::size_t(width() - (left + seen) * channels) * sizeof(T));
+      }
+    }
+  }
+  const T* row(const T* copy, Index i, Index k0) const {
+    return copy + reinterpret_cast<const Index*>(copy)[i] + k0 / strip() * patches.down.offset_step * width();
+  }
+  Runs runs(Index, Index, Index, Index) const { return {patches.data, 0, 0, 0}; }
+};
+
+// By way of copied images where that can be and there is work for all: with few positions K is cut instead.
+template <class T, class B, class C>
+void multiply_patches(const Context& ctx, const Size& size, const ConvPatches<T>& patches, const B& b, const C& c, const Finish<T>& f, const void* packed = nullptr) {
+  if constexpr (std::is_same_v<T, typename Products<T>::Word>) {
+    if (size.m >= 1024 && ConvImages<T>::can(patches)) return multiply<T, T>(ctx, size, ConvImages<T>{patches}, b, c, f, packed);
+  }
+  multiply<T, T>(ctx, size, patches, b, c, f, packed);
+}
+
 // The weight as B of the data gradient: k = (tap, output channel), columns are input channels.
 template <class T>
 struct ConvWeights {
@@ -178,7 +260,7 @@ void forward(const Context& ctx, const ConvArgs& a) {
     } else {
       const ConvPatches<T> patches{x, s.h, s.w, s.in, in, ho, wo, forward_taps(s.kh, s.stride_h, s.top, s.dilation_h),
                                    forward_taps(s.kw, s.stride_w, s.left, s.dilation_w)};
-      multiply<T, T>(ctx, size, patches, weight, y, f, packed);
+      multiply_patches<T>(ctx, size, patches, weight, y, f, packed);
     }
   }
 }
@@ -202,10 +284,10 @@ void data_gradient(const Context& ctx, const ConvDataGradientArgs& a) {
                                     s.kh * s.kw * in, in, out, s.kw, down, across};
         T* const gx = static_cast<T*>(a.gx) + (r * s.w + q) * s.in + g * in;
         if (s.stride_h * s.stride_w == 1) {
-          multiply<T, T>(ctx, size, patches, weight, Rows<T>{gx, s.in}, f);
+          multiply_patches<T>(ctx, size, patches, weight, Rows<T>{gx, s.in}, f);
         } else {
           const ConvPixels<T> pixels{gx, grid_h, grid_w, s.h * s.w * s.in, s.stride_h * s.w * s.in, s.stride_w * s.in};
-          multiply<T, T>(ctx, size, patches, weight, pixels, f);
+          multiply_patches<T>(ctx, size, patches, weight, pixels, f);
         }
       }
 }
@@ -227,8 +309,8 @@ struct ConvTaps {
       const Index y = down.at(line % out_h, tap / kw);
       if (y < 0 || y >= h) continue;
       const OuterRun run{line * out_w + first, (line / out_h * h + y) * w + first * s + offset, last - first};
-      OuterRun& before = to[count - 1];
-      if (count > 0 && before.a + before.count == run.a && before.b + before.count * s == run.b) before.count += run.count;
+      OuterRun* const before = count > 0 ? to + count - 1 : nullptr;
+      if (before && before->a + before->count == run.a && before->b + before->count * s == run.b) before->count += run.count;
       else to[count++] = run;
     }
     return count;

@@ -1,10 +1,21 @@
 #include "cpu/gemm.hpp"
 
 #include "cpu/isa/gemm_few_rows.hpp"
+#include "cpu/isa/gemm_outer.hpp"
 
 namespace sspo::cpu::SSPO_ISA {
 
 namespace {
+
+// Aᵀ B, both with rows side by side: every row of B meets the row of A of the same number.
+struct SameRows {
+  Index rows;
+  Index taps() const { return 1; }
+  Index lines() const { return rows; }
+  Index line_positions() const { return 1; }
+  Index apart() const { return 1; }
+  Index runs(Index, Range r, OuterRun* to) const { return *to = {r.begin, r.begin, r.size()}, 1; }
+};
 
 template <class In, class Out>
 void multiply_matrices(const Context& ctx, const GemmArgs& g) {
@@ -20,6 +31,11 @@ void multiply_matrices(const Context& ctx, const GemmArgs& g) {
   f.accumulate = g.accumulate;
   // A batch that shares B and follows on without a gap is one tall matrix.
   if (s.batch > 1 && b.batch == 0 && a.batch == s.m * a.line && c.batch == s.m * c.ld) s = {1, s.batch * s.m, s.n, s.k};
+  if constexpr (std::is_same_v<In, Out> && std::is_same_v<In, typename Products<In>::Sum>) {
+    const bool plain = s.batch == 1 && !f.bias && !f.residual && f.act == Activation::none && f.alpha == 1 && !g.packed_b;
+    if (plain && a.line == 1 && b.line == 1 && s.m > few_rows_most && s.m <= outer_most && s.n > 0 && s.n <= outer_most && s.n % Pack<In>::size == 0 && s.k >= 64)
+      return multiply_outer<In>(ctx, Outer<In, SameRows>{a.data, b.data, a.step, b.step, s.m, s.n, SameRows{s.k}}, c.data, c.ld, f.accumulate);
+  }
   const bool few = s.m <= few_rows_most && !g.packed_b && (b.step == 1 || b.line == 1);
   if (few && s.m > 0 && s.n > 0 && s.batch > 0) multiply_few_rows<In, Out>(ctx, s, a, b, c, f);
   else multiply<In, Out>(ctx, s, a, b, c, f, g.packed_b);

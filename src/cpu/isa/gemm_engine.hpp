@@ -4,6 +4,7 @@
 //
 // multiply<In, Out>(ctx, size, a, b, c, finish, packed_b):
 //   a  pack_rows:   lines of A, contiguous along k        Lines, ConvPatches
+//      or copy_images, row: read where they lie in a copy of the image with its padding      ConvImages
 //   b  pack_panels: NR columns of B side by side          Lines, ConvPatches, ConvWeights
 //   c  row(i):      where row i of C lies                 Rows, ConvPixels
 //
@@ -118,20 +119,20 @@ inline void finish_row(const Sum* sums, Index n, const Out* bias, const Out* res
 
 // The sums of a tile of `rows` rows. a holds MR pointers, all valid: a few rows more than asked for may be computed.
 template <class P, int Rows>
-[[gnu::noinline]] void store_sums(const typename P::Word* const* a, const typename P::Word* b, Index words,
+[[gnu::noinline]] void store_sums(const typename P::Word* const* a, const typename P::Word* b, Index words, Strips strips,
                                   typename P::Sum (*to)[P::NR]) {
   Pack<typename P::Sum> acc[Rows][P::NV];
-  tile_sums<P, Rows>(a, b, words, {reinterpret_cast<const char*>(b), 0}, acc);
+  tile_sums<P, Rows>(a, b, words, strips, {reinterpret_cast<const char*>(b), 0}, acc);
   unroll<Rows, P::NV>([&](auto i, auto v) { acc[i][v].store(to[i] + v * Pack<typename P::Sum>::size); });
 }
 template <class P, int Rows = P::MR>
-void sums_of_rows(int rows, const typename P::Word* const* a, const typename P::Word* b, Index words,
+void sums_of_rows(int rows, const typename P::Word* const* a, const typename P::Word* b, Index words, Strips strips,
                   typename P::Sum (*to)[P::NR]) {
   constexpr int fewer = Rows > 6 ? Rows - 2 : Rows - 1;
   if constexpr (fewer > 0) {
-    if (rows <= fewer) return sums_of_rows<P, fewer>(rows, a, b, words, to);
+    if (rows <= fewer) return sums_of_rows<P, fewer>(rows, a, b, words, strips, to);
   }
-  store_sums<P, Rows>(a, b, words, to);
+  store_sums<P, Rows>(a, b, words, strips, to);
 }
 
 // One task's view of its surroundings, and the tiles it is made of.
@@ -159,7 +160,7 @@ struct Tiles {
   }
 
   // A whole tile, finished in the registers.
-  [[gnu::noinline]] void whole(const Word* const* a, const Word* b, Index words, Ahead next, Index i0, Index j0,
+  [[gnu::noinline]] void whole(const Word* const* a, const Word* b, Index words, Strips strips, Ahead next, Index i0, Index j0,
                                bool first, bool last) const {
     Sum* sums[MR];
     for (int i = 0; i < MR; ++i) {
@@ -168,7 +169,7 @@ struct Tiles {
       __builtin_prefetch(sums[i] + NR - 1, 1);
     }
     Pack<Sum> acc[MR][NV];
-    tile_sums<P, MR>(a, b, words, next, acc);
+    tile_sums<P, MR>(a, b, words, strips, next, acc);
     const auto each = [&](const auto& act) __attribute__((always_inline)) {
       unroll<MR, NV>([&](auto i, auto v) __attribute__((always_inline)) { act(acc[i][v], i, v * W); });
     };
@@ -188,10 +189,10 @@ struct Tiles {
   }
 
   // A tile cut off by an edge, by way of a buffer.
-  void any(const Word* const* a, const Word* b, Index words, Index i0, Index rows, Index j0, Index cols, bool first,
+  void any(const Word* const* a, const Word* b, Index words, Strips strips, Index i0, Index rows, Index j0, Index cols, bool first,
            bool last) const {
     alignas(64) Sum tile[MR][NR];
-    sums_of_rows<P>(int(rows), a, b, words, tile);
+    sums_of_rows<P>(int(rows), a, b, words, strips, tile);
     for (Index i = 0; i < rows; ++i) {
       if (f.alpha != 1) scale(tile[i], Sum(f.alpha), cols);
       if (!first || (sums_in_c && f.accumulate)) add(tile[i], partial(i0 + i, j0), cols);
@@ -271,17 +272,21 @@ inline void multiply(const Context& ctx, const Size& s, const A& a, const B& b, 
   using Sum = typename P::Sum;
   constexpr Index MR = P::MR, NR = P::NR;
   if (s.batch == 0 || s.m == 0 || s.n == 0) return;
-  const Plan p = plan_for<P>(s, packed_b, !std::is_same_v<Sum, Out>);
+  Plan p = plan_for<P>(s, packed_b, !std::is_same_v<Sum, Out>);
+  constexpr bool images = requires { a.copy_images(0, 0, nullptr); };
+  if constexpr (images) a.template cut<P>(s, p);
   const Index words = P::words(s.k);
 
   // 1. Workspaces: shared B, slices' sums, and for each worker rows of A, panels of B, sums.
   const auto bytes = [](Index count, std::size_t each) { return std::size_t(round_up(count * Index(each), 64)); };
   const bool many_blocks = p.slice > p.kc;
-  const Word* const rows_in_place = a.template in_place<P>(s.k);
+  const Word* rows_in_place = nullptr;
+  if constexpr (!images) rows_in_place = a.template in_place<P>(s.k);
   const std::size_t shared_bytes = p.share_b && !packed_b ? bytes(round_up(s.n, NR) * words, sizeof(Word)) : 0;
   const std::size_t slice_bytes = p.slices > 1 ? bytes(p.slices * s.batch * s.m * s.n, sizeof(Sum)) : 0;
   const Index ld = round_up(p.kc, 16);
-  const std::size_t a_bytes = rows_in_place ? 0 : bytes(p.rows_at_once * ld, sizeof(Word));
+  std::size_t a_bytes = rows_in_place ? 0 : bytes(p.rows_at_once * ld, sizeof(Word));
+  if constexpr (images) a_bytes = bytes(a.copied_words(p.rows), sizeof(Word));
   const std::size_t b_bytes = p.share_b ? 0 : bytes(p.cols * p.kc, sizeof(Word));
   const std::size_t sum_bytes =
       many_blocks && p.slices == 1 && !std::is_same_v<Sum, Out> ? bytes(p.rows * p.cols, sizeof(Sum)) : 0;
@@ -308,6 +313,7 @@ inline void multiply(const Context& ctx, const Size& s, const A& a, const B& b, 
     const B b_item = b.item(item);
     const Tiles<In, O, std::remove_cvref_t<decltype(c_item)>> tiles{
         c_item, base, f, reinterpret_cast<Sum*>(mine + a_bytes + b_bytes), p.cols, rows.begin, cols.begin};
+    if constexpr (images) a_item.copy_images(rows.begin, rows.size(), a_rows);
     Index k0 = ks.begin;
     do {  // once even if k = 0: C still gets bias and residual
       const Index kw = min(p.kc, ks.end - k0), nk = min(kw * P::depth, s.k - k0 * P::depth);
@@ -326,7 +332,10 @@ inline void multiply(const Context& ctx, const Size& s, const A& a, const B& b, 
         const Range block{i0, min(i0 + p.rows_at_once, rows.end)};
         const Word* a0 = a_rows;
         Index a_ld = ld;
-        if (rows_in_place) {
+        Strips strips{kw, 0};
+        if constexpr (images) {
+          strips = a_item.strips();
+        } else if (rows_in_place) {
           a_ld = a_item.words_apart(P::depth);
           a0 = a_item.template in_place<P>(s.k) + block.begin * a_ld + k0;
         } else {
@@ -339,11 +348,14 @@ inline void multiply(const Context& ctx, const Size& s, const A& a, const B& b, 
           for (Index i = block.begin; i < block.end; i += MR) {
             const Index ni = min(MR, block.end - i);
             const Word* row[MR];
-            for (Index q = 0; q < MR; ++q) row[q] = a0 + (i - block.begin + min(q, ni - 1)) * a_ld;
+            for (Index q = 0; q < MR; ++q) {
+              if constexpr (images) row[q] = a_item.row(a_rows, i - rows.begin + min(q, ni - 1), k0);
+              else row[q] = a0 + (i - block.begin + min(q, ni - 1)) * a_ld;
+            }
             if (ni == MR && nj == NR)
-              tiles.whole(row, panel, kw, ahead(panel, row_tile, (i - block.begin) / MR), i, j, first, last);
+              tiles.whole(row, panel, kw, strips, ahead(panel, row_tile, (i - block.begin) / MR), i, j, first, last);
             else
-              tiles.any(row, panel, kw, i, ni, j, nj, first, last);
+              tiles.any(row, panel, kw, strips, i, ni, j, nj, first, last);
           }
         }
       }

@@ -12,7 +12,7 @@
 namespace sspo::cpu::SSPO_ISA {
 
 // Rows of A and B up to this wide: beyond, they lie too far apart for caches, and packing pays.
-inline constexpr Index outer_most = 512;
+inline constexpr Index outer_most = 1024;
 
 // `count` positions: rows a, a + 1, ... of A meet rows b, b + apart, ... of B.
 struct OuterRun {
@@ -63,12 +63,12 @@ struct OuterPlan {
 
 template <class T>
 inline OuterPlan outer_plan(Index m, Index taps, Index channels, Index lines, Index line_positions) {
-  constexpr Index NR = 2 * Pack<T>::size, chunk = 256;
+  constexpr Index NR = 2 * Pack<T>::size, chunk = 128;
   OuterPlan p;
   p.blocks = taps * ceil_div(channels, NR);
   p.chunk_lines = max(1, chunk / max(1, line_positions));
-  const bool small = m * taps * channels * Index(sizeof(T)) <= 65536;  // C fits L2 beside the chunk, and slices of it add up quickly
-  p.slices = small ? max(1, min(16, ceil_div(lines, 4 * p.chunk_lines))) : 1;
+  const bool small = m * taps * channels * Index(sizeof(T)) <= 65536;  // C fits L2 beside the chunk
+  p.slices = small ? max(1, min(16, lines * line_positions / 1024)) : 1;
   p.slice_lines = max(1, ceil_div(lines, p.slices));
   p.slices = max(1, ceil_div(lines, p.slice_lines));
   p.task_blocks = p.slices > 1 ? p.blocks : ceil_div(p.blocks, 18);

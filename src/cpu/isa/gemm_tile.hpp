@@ -32,10 +32,15 @@ struct Ahead {
   Index step;
 };
 
+// A row of A along k: strips of `run` words side by side, `skip` words between one and the next.
+struct Strips {
+  Index run, skip;
+};
+
 // The sums of one tile, `words` words deep.
 template <class P, int Rows>
 [[gnu::always_inline]] inline void tile_sums(const typename P::Word* const* rows, const typename P::Word* b, Index words,
-                                             Ahead next,
+                                             Strips strips, Ahead next,
                                              Pack<typename P::Sum> (&sums)[Rows][P::NV]) {
   using Word = typename P::Word;
   constexpr int W = Pack<Word>::size, NV = P::NV, NR = P::NR;
@@ -51,12 +56,18 @@ template <class P, int Rows>
       unroll<NV>([&](auto j) __attribute__((always_inline)) { add_product(acc[i][j], ai, bj[j]); });
     });
   };
-  Index k = 0;
-  for (; k + 4 <= words; k += 4, b += 4 * NR, next.line += next.step) {
-    __builtin_prefetch(next.line, 0, 2);
-    unroll<4>([&](auto q) __attribute__((always_inline)) { step(k + q, b + q * NR); });
+  for (;;) {
+    const Index run = words < strips.run ? words : strips.run;
+    Index k = 0;
+    for (; k + 4 <= run; k += 4, b += 4 * NR, next.line += next.step) {
+      __builtin_prefetch(next.line, 0, 2);
+      unroll<4>([&](auto q) __attribute__((always_inline)) { step(k + q, b + q * NR); });
+    }
+    for (; k < run; ++k, b += NR) step(k, b);
+    words -= run;
+    if (words <= 0) break;
+    unroll<Rows>([&](auto i) __attribute__((always_inline)) { a[i] += strips.run + strips.skip; });
   }
-  for (; k < words; ++k, b += NR) step(k, b);
   unroll<Rows, NV>([&](auto i, auto j) __attribute__((always_inline)) { sums[i][j] = acc[i][j]; });
 }
 
