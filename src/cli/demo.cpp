@@ -9,15 +9,18 @@
 #include <optional>
 
 #include "cli/data.hpp"
-#include "cli/demo_log.hpp"
+#include "cli/demo_record.hpp"
 #include "cli/demo_plan.hpp"
 #include "cli/eval.hpp"
 #include "cli/gate.hpp"
+#include "cli/pair.hpp"
 #include "cli/recipe.hpp"
 #include "cli/recipes.hpp"
 #include "cli/reconstruction.hpp"
+#include "cli/report.hpp"
 #include "cli/signals.hpp"
 #include "cli/train.hpp"
+#include "report/scores.hpp"
 #include "sspo/models/stable_diffusion.hpp"
 #include "sspo/train/run_folder.hpp"
 
@@ -39,22 +42,28 @@ class Demo {
   explicit Demo(const DemoOptions& o) : o_(o), size_(demo_size(o.size)), seeds_(o.seeds ? o.seeds : size_.seeds) {
     require_demo_or_nothing(o.out);
     folder_.emplace(o.out);
-    log_.emplace(o.out, io::Json{{"data", o.data}, {"size", o.size}, {"seeds", seeds_}});
+    record_.emplace(o.out, io::Json{{"data", o.data}, {"size", o.size}, {"seeds", seeds_}});
     for (const char* name : {"recipes", "runs", "scores"}) fs::create_directories(at(name));
     for (const auto& [name, text] : emoji_recipes()) io::write_file(at("recipes/" + std::string(name) + ".toml"), text);
     plan();
+    record_->set("version", fmt::format("{}.{}.{}", version_major, version_minor, version_patch));
+    record_->set("device", Device::cpu({.threads = o.threads, .isa = o.isa}).name());
+    record_->set("command", fmt::format("sspo demo --out {} --size {} --data {} --seeds {}", o.out, o.size, o.data, seeds_));
+    record_->set("methods", methods_);
+    record_->set("curve", curve_);
   }
 
   void run() {
     double left = 0, worked = 0, seconds = 0;
-    for (const Stage& s : stages_) left += log_->done(s.name) ? 0 : s.work;
+    for (const Stage& s : stages_) left += record_->done(s.name) ? 0 : s.work;
     for (std::size_t i = 0; i < stages_.size(); ++i) {
       const Stage& s = stages_[i];
-      if (log_->done(s.name)) continue;
+      if (record_->done(s.name)) continue;
       const std::string rest = worked > 0 ? fmt::format(", about {:.0f} min left in all", std::max(1.0, left * seconds / worked / 60)) : "";
       fmt::print(stderr, "[{}/{}] {}{}\n", i + 1, stages_.size(), s.name, rest);
       seconds += run_stage(s), worked += s.work, left -= s.work;
     }
+    write_report({.folder = o_.out, .out = {}});
     tell();
   }
 
@@ -67,9 +76,9 @@ class Demo {
     try {
       stop_if_interrupted();
       const std::size_t peak = s.run();
-      log_->spent(s.name, seconds(), peak, true);
+      record_->spent(s.name, seconds(), peak, true);
     } catch (const Interrupted&) {
-      log_->spent(s.name, seconds(), 0, false);
+      record_->spent(s.name, seconds(), 0, false);
       fmt::print(stderr, "stopped in {}; the same command goes on from here\n", s.name);
       throw;
     }
@@ -98,6 +107,11 @@ class Demo {
   void align(const std::string& setting, const Method& m, Index seed, Settings settings) {
     const std::string name = fmt::format("{}-{}-{}", setting, m.name, seed), run = "runs/" + name;
     settings.push_back(fmt::format("seed={}", seed));
+    const Recipe recipe = read_recipe(at("recipes/" + m.name + ".toml"), settings);
+    const io::Json about = {{"setting", setting}, {"method", m.name}, {"seed", seed}};
+    io::Json row = about;
+    row.update({{"run", run}, {"scores", "scores/" + name}, {"lr", recipe.number("optimizer.lr")}, {"kappa", recipe.has("preference.kappa") ? io::Json(recipe.number("preference.kappa")) : io::Json()}});
+    methods_.push_back(row);
     add(run, m.cost * size_.align_s, [=, this] {
       Settings all = settings;
       all.push_back(where(setting == "few" ? Settings{"style=" + preferred_style(), "theme=yes", "split=train", "quarter=1"} : Settings{"style=" + preferred_style(), "theme=yes", "split=train"}));
@@ -105,20 +119,32 @@ class Demo {
     });
     add_score(name, run + "/model");
     if (setting != "few" || seed != 1) return;
-    if (m.name == "sspo")
+    if (m.name == "sspo") {
+      add(run + "/pair.json", 1, [=, this] {
+        pair({.run = at(run), .timesteps = {}, .threads = o_.threads, .isa = o_.isa});
+        return std::size_t(0);
+      });
       add(run + "/gate.json", size_.score_s, [=, this] {
         gate({.run = at(run), .judge = at("judge/model"), .draws = size_.draws, .prefer = preferred_style(), .threads = o_.threads, .isa = o_.isa});
         return std::size_t(0);
       });
-    const Index phases = read_recipe(at("recipes/" + m.name + ".toml"), settings).integer("preference.phases");
-    for (Index k = size_.curve_every; k > 0 && k < phases; k += size_.curve_every) {
-      const std::string part = fmt::format("{}-phase-{}", name, k);
-      add("scores/" + part, size_.score_s, [=, this] { return score_model(part, "base/model", judged(), fmt::format("{}/pool/{}/unet", run, k)); });
     }
+    const Index phases = recipe.integer("preference.phases"), updates = recipe.integer("preference.updates");
+    if (size_.curve_every == 0) return;
+    const auto point = [&](const std::string& scores, Index k) {
+      curve_.push_back(about);
+      curve_.back().update({{"updates", k * updates}, {"scores", "scores/" + scores}});
+    };
+    point("base", 0);
+    for (Index k = size_.curve_every; k < phases; k += size_.curve_every) {
+      const std::string part = fmt::format("{}-phase-{}", name, k);
+      point(part, k);
+      add("scores/" + part, size_.score_s, [=, this] { return score_model(part, "base/model", fmt::format("{}/pool/{}/unet", run, k)); });
+    }
+    point(name, phases);
   }
   void add_score(const std::string& name, const std::string& model) {
-    add("scores/" + name, size_.score_s, [=, this] { return score_model(name, model, judged()); });
-    add("scores/" + name + "-held-out", size_.score_s / 4, [=, this] { return score_model(name + "-held-out", model, {"theme=yes", "split=held-out"}); });
+    add("scores/" + name, size_.score_s, [=, this] { return score_model(name, model); });
   }
 
   // Emoji; where their packages are not, and nobody insists, generated scenes in two drawings.
@@ -133,10 +159,10 @@ class Demo {
         kind = "shapes";
       }
     if (kind == "shapes") data_shapes({.out = at("data"), .judge = {}, .count = size_.shapes, .styles = true, .force = true});
-    log_->set("pictures", kind);
+    record_->set("pictures", kind);
     return 0;
   }
-  bool emoji() const { return log_->json().at("pictures") == "emoji"; }
+  bool emoji() const { return record_->json().at("pictures") == "emoji"; }
   std::string preferred_style() const { return emoji() ? "noto" : "filled"; }
   std::string other_style() const { return emoji() ? "emojione" : "hollow"; }
   static std::string where(const Settings& conditions) { return "data.where=" + io::Json(conditions).dump(); }
@@ -147,8 +173,8 @@ class Demo {
     return train({.recipe = at("recipes/" + recipe + ".toml"), .out = at(run), .resume = "auto", .settings = settings, .max_memory = {}, .threads = o_.threads, .isa = o_.isa}).peak_tensor_bytes;
   }
 
-  Settings judged() const {  // names that the alignment saw no winner of
-    Settings all = {"theme=yes", "split=train", "quarter!=1"};
+  Settings judged() const {  // names that alignment saw no winner of, training's and those held out
+    Settings all = {"theme=yes", "quarter!=1"};
     all.insert(all.end(), size_.judged.begin(), size_.judged.end());
     return all;
   }
@@ -163,9 +189,9 @@ class Demo {
     o.real = style, o.where = judged();
     return score(name, o);
   }
-  std::size_t score_model(const std::string& name, const std::string& model, const Settings& names, const std::string& unet = {}) const {
+  std::size_t score_model(const std::string& name, const std::string& model, const std::string& unet = {}) const {
     EvalOptions o;
-    o.model = at(model), o.where = names, o.unet = unet.empty() ? "" : at(unet);
+    o.model = at(model), o.where = judged(), o.unet = unet.empty() ? "" : at(unet);
     return score(name, o);
   }
 
@@ -187,27 +213,27 @@ class Demo {
       for (const Method& m : demo_methods()) {
         std::vector<std::string> names;
         for (Index seed = 1; seed <= seeds_; ++seed)
-          if (const std::string name = fmt::format("{}-{}-{}", setting, m.name, seed); log_->done("scores/" + name)) names.push_back(name);
+          if (const std::string name = fmt::format("{}-{}-{}", setting, m.name, seed); record_->done("scores/" + name)) names.push_back(name);
         if (!names.empty()) rows.emplace_back(setting == "few" ? m.name : m.name + ", a winner each", names);
       }
     io::Json table = io::Json::array();
     for (const auto& [label, names] : rows) {
       io::Json row = {{"model", label}, {"runs", names.size()}};
       for (const std::string& name : names) {
-        const io::Json summary = io::read_json(at("scores/" + name + "/summary.json"));
-        const auto mean = [&](const char* key, double value) { row[key] = row.value(key, 0.0) + value / double(names.size()); };
-        for (const char* metric : {"near_pixels", "style", "caption", "r1"}) mean(metric, summary.at("metrics").at(metric).at("mean").get<double>());
-        if (summary.contains("frechet")) mean("frechet", summary.at("frechet").get<double>());
+        const report::Scored scored = report::read_scores(at("scores/" + name));
+        const auto mean = [&](const std::string& key, double value) { row[key] = row.value(key, 0.0) + value / double(names.size()); };
+        for (const report::Measure& m : report::measures()) mean(m.name, report::mean_of(scored, m, "train"));
+        if (scored.summary.contains("frechet")) mean("frechet", scored.summary.at("frechet").get<double>());
       }
       table.push_back(row);
     }
     if (o_.json) {
-      fmt::print("{}\n", io::Json{{"out", o_.out}, {"pictures", log_->json().at("pictures")}, {"scores", table}}.dump(2));
+      fmt::print("{}\n", io::Json{{"out", o_.out}, {"pictures", record_->json().at("pictures")}, {"scores", table}}.dump(2));
       return;
     }
     fmt::print("{:<24} {:>4} {:>6} {:>6} {:>8} {:>6} {:>8}\n", "", "runs", "near", "style", "caption", "R@1", "Frechet");
     for (const io::Json& row : table)
-      fmt::print("{:<24} {:>4} {:>6.3f} {:>6.3f} {:>8.3f} {:>6.3f} {:>8}\n", row["model"].get<std::string>(), row["runs"].get<int>(), row["near_pixels"].get<double>(), row["style"].get<double>(),
+      fmt::print("{:<24} {:>4} {:>6.3f} {:>6.3f} {:>8.3f} {:>6.3f} {:>8}\n", row["model"].get<std::string>(), row["runs"].get<int>(), row["near"].get<double>(), row["style"].get<double>(),
                  row["caption"].get<double>(), row["r1"].get<double>(), row.contains("frechet") ? fmt::format("{:.1f}", row["frechet"].get<double>()) : "");
   }
 
@@ -215,8 +241,9 @@ class Demo {
   const DemoSize& size_;
   Index seeds_;
   std::optional<RunFolder> folder_;
-  std::optional<DemoLog> log_;
+  std::optional<DemoRecord> record_;
   std::vector<Stage> stages_;
+  io::Json methods_ = io::Json::array(), curve_ = io::Json::array();
 };
 
 }  // namespace

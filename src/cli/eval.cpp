@@ -287,12 +287,14 @@ io::Json evaluate(const EvalOptions& given) {
       scores.push_back(s);
     }
   }
-  io::write_png(out / "pictures.png", io::grid(sheet, std::min<Index>(12, Index(sheet.size())), 2));
+  const Index columns = std::min<Index>(12, Index(sheet.size())), gap = 2;
+  io::write_png(out / "pictures.png", io::grid(sheet, columns, gap));
   io::write_file(out / "scores.jsonl", lines);
   io::Json summary = {{"n", count}, {"names", prompts.size()}, {"what", drawing ? "model" : "real " + o.real}, {"key", key}, {"metrics", metrics_of(scores, o.per_prompt, o.seed)}};
 #ifdef SSPO_EIGEN
   if (count > 1) summary["frechet"] = frechet_of(o, data, scorer, side, cat(features, 0));
 #endif
+  summary["pictures"] = {{"columns", columns}, {"gap", gap}, {"side", side}};
   summary["seconds"] = since(start);
   summary["drawing_seconds"] = drawing_seconds;
   summary["samples_per_second"] = double(count) / since(start);

@@ -23,7 +23,7 @@ void add_new(std::vector<T>& list, const T& x) {
 }  // namespace
 
 DemoLog::DemoLog(const std::filesystem::path& at) : folder(at), json(find_json(at / "demo.json").value_or(io::Json::object())) {
-  base = read_scores(folder / "scores/base"), preferred = read_scores(folder / "scores/real-noto"), other = read_scores(folder / "scores/real-emojione");
+  base = read_scores(folder / "scores/base"), preferred = read_scores(folder / "scores/real-preferred"), other = read_scores(folder / "scores/real-other");
   if (!json.contains("methods") || !json["methods"].is_array()) return;
   for (const io::Json& m : json["methods"]) {
     Trained t{.setting = text_at(m, "setting", "all"), .method = text_at(m, "method"), .lr = number_at(m, {"lr"}), .kappa = number_at(m, {"kappa"}), .run = {}, .scores = {}};

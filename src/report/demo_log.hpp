@@ -23,7 +23,7 @@ struct DemoLog {
   std::filesystem::path folder;
   io::Json json;                      // demo.json
   std::vector<Trained> trained;       // in its order
-  Scored base, preferred, other;      // scores/base, scores/real-noto, scores/real-emojione
+  Scored base, preferred, other;      // scores/base, scores/real-preferred, scores/real-other
   std::vector<std::string> settings() const;
   std::vector<std::string> methods(const std::string& setting) const;                        // in their order
   std::vector<const Trained*> of(const std::string& setting, const std::string& method) const;  // its seeds

@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 
 // What a reader asks first; the whole recipe stands beneath.
 const std::vector<std::pair<const char*, const char*>> main_keys = {
-    {"objective", "objective"}, {"seed", "seed"}, {"model.path", "starts from"}, {"data.path", "data"}, {"data.split", "rows of split"}, {"data.style", "rows of style"},
+    {"objective", "objective"}, {"seed", "seed"}, {"model.path", "starts from"}, {"data.path", "data"}, {"data.where", "rows of which this holds"},
     {"train.steps", "steps"}, {"train.batch", "batch"}, {"preference.phases", "phases"}, {"preference.updates", "updates a phase"}, {"preference.prompts", "prompts a phase"},
     {"preference.gate", "gate"}, {"preference.kappa", "kappa"}, {"preference.beta", "beta (kappa = beta / 2)"}, {"preference.reference", "reference"},
     {"optimizer.lr", "learning rate"}, {"lr.schedule", "its schedule"}, {"train.ema", "weight average (EMA)"}, {"sampling.steps", "self-sampling steps"}, {"sampling.guidance", "guidance"}};

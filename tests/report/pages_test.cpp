@@ -144,7 +144,7 @@ TEST_CASE("demo report: complete") {
       write_run(f, "runs/" + name, method);
       write_scores(f, name, std::string(method) == "sft" ? 0.9 : 0.3);
     }
-  write_scores(f, "base", 0.3), write_scores(f, "real-noto", 1);
+  write_scores(f, "base", 0.3), write_scores(f, "real-preferred", 1);
   write_pair(f, "runs/few-sspo-1");
   for (const char* part : {"vae", "judge", "base"}) write_run(f, part, part == std::string("judge") ? "judge" : "pretrain");
   f.write("demo.json", io::Json{{"machine", hostile}, {"threads", 2}, {"seeds", {1, 2, 3}}, {"stages", io::Json::array({io::Json{{"name", "base"}, {"seconds", 200.0}, {"peak_bytes", 1e9}}})}, {"methods", methods},
