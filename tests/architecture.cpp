@@ -33,7 +33,8 @@ const std::vector<Room>& rooms() {
       {"diffusion", {"base", "tensor", "grad", "ops", "io"}},
       {"train", {"base", "cpu", "tensor", "grad", "ops", "io", "nn", "diffusion"}, {"backend.hpp"}},
       {"eval", {"base", "tensor", "grad", "ops", "io", "nn", "models"}},
-      {"cli", {"base", "tensor", "grad", "ops", "io", "nn", "models", "diffusion", "train", "eval"},
+      {"report", {"base", "tensor", "io", "eval"}},
+      {"cli", {"base", "tensor", "grad", "ops", "io", "nn", "models", "diffusion", "train", "eval", "report"},
        {"sspo/sspo.hpp", "sspo/testing.hpp"}},
       {"testing", {"base", "tensor", "grad", "ops", "nn"}, {"sspo/testing.hpp", "backend.hpp"}},
       // Headers that stand in include/sspo and src themselves.

@@ -31,11 +31,11 @@ struct DataEmojiOptions {
   bool force = false, json = false;
 };
 // Writes noto/ and emojione/, a picture of each name that both draw, and metadata.jsonl: file_name, text, keywords, name, split, style,
-// theme (yes: faces, hearts, animals, plants, food), quarter (1 to 4, of the names); a row of noto is a preference pair, the other style its loser.
+// theme (yes: faces, hearts, animals, plants, food), quarter (1 to 4, of the training names; 0: held out); a row of noto is a preference pair, the other style its loser.
 void data_emoji(const DataEmojiOptions& options);
 
 // One of ten captions, the same ones everywhere: those whose SHA-256 begins with 8 digits that are a multiple of ten.
 bool is_held_out(const std::string& caption);
-int quarter_of(const std::string& caption);  // 1 to 4: the next 8 digits, modulo 4, and one
+int quarter_of(const std::string& caption);  // 1 to 4, by the next 8 digits; 0: held out
 
 }  // namespace sspo::cli

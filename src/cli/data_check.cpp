@@ -4,6 +4,7 @@
 #include <set>
 
 #include "cli/data.hpp"
+#include "cli/inspection.hpp"
 #include "cli/progress.hpp"
 #include "cli/signals.hpp"
 #include "io/json.hpp"
@@ -58,15 +59,13 @@ std::string text_of(const char* what, const Counts& counts) {
   return line.empty() ? "" : fmt::format("{:<9} {}\n", what, line);
 }
 
-}  // namespace
-
-void data_check(const DataCheckOptions& o) {
+Inspection checked(const std::string& path, Index skip_bad) {
   io::Json errors = io::Json::array();
-  io::BadSamples bad(o.skip_bad, [&](const Error& e) {
+  io::BadSamples bad(skip_bad, [&](const Error& e) {
     fmt::print(stderr, "skipped: {}\n", io::printable(e.what(), 1u << 20));
     errors.push_back(io::printable(e.what(), 1u << 20));
   });
-  const io::Dataset data = io::open_dataset(o.path, bad);
+  const io::Dataset data = io::open_dataset(path, bad);
   Census census;
   Pictures pictures(data, census);
   Progress progress("checking", Index(data.rows.size()));
@@ -81,16 +80,29 @@ void data_check(const DataCheckOptions& o) {
     }
     progress.update(++done, io::printable(row.picture));
   }
-  if (o.json) {
-    fmt::print("{}\n", io::Json{{"kind", "data set"}, {"path", io::printable(o.path, 4096)}, {"captions", data.metadata.empty() ? "beside the pictures" : "metadata.jsonl"},
-                                {"samples", census.samples}, {"bad", bad.count()}, {"pairs", census.pairs}, {"empty_captions", census.empty_captions},
-                                {"pictures", census.pictures}, {"formats", json_of(census.formats)}, {"splits", json_of(census.splits)}, {"styles", json_of(census.styles)},
-                                {"errors", errors}}.dump(2));
-    return;
-  }
-  fmt::print("{} samples{}{}{}\n", census.samples, census.pairs ? fmt::format(", {} preference pairs", census.pairs) : "",
-             census.empty_captions ? fmt::format(", {} without words", census.empty_captions) : "", bad.count() ? fmt::format(", {} bad ones skipped", bad.count()) : "");
-  fmt::print("{}{}{}", text_of("pictures", census.formats), text_of("splits", census.splits), text_of("styles", census.styles));
+  Inspection r;
+  r.json = {{"kind", "data set"}, {"path", io::printable(path, 4096)}, {"captions", data.metadata.empty() ? "beside the pictures" : "metadata.jsonl"},
+            {"samples", census.samples}, {"bad", bad.count()}, {"pairs", census.pairs}, {"empty_captions", census.empty_captions},
+            {"pictures", census.pictures}, {"formats", json_of(census.formats)}, {"splits", json_of(census.splits)}, {"styles", json_of(census.styles)},
+            {"errors", errors}};
+  r.text = fmt::format("{} samples{}{}{}\n", census.samples, census.pairs ? fmt::format(", {} preference pairs", census.pairs) : "",
+                       census.empty_captions ? fmt::format(", {} without words", census.empty_captions) : "", bad.count() ? fmt::format(", {} bad ones skipped", bad.count()) : "");
+  r.text += text_of("pictures", census.formats) + text_of("splits", census.splits) + text_of("styles", census.styles);
+  return r;
+}
+
+}  // namespace
+
+void data_check(const DataCheckOptions& o) {
+  const Inspection found = checked(o.path, o.skip_bad);
+  if (o.json) fmt::print("{}\n", found.json.dump(2));
+  else fmt::print("{}", found.text);
+}
+
+Inspection inspect_dataset(const std::string& path) {
+  Inspection found = checked(path, 0);
+  found.text = io::printable(path, 4096) + ": data set, " + found.text;
+  return found;
 }
 
 }  // namespace sspo::cli

@@ -78,7 +78,7 @@ unsigned long digits_of(const std::string& caption, std::size_t first) { return 
 }  // namespace
 
 bool is_held_out(const std::string& caption) { return digits_of(caption, 0) % 10 == 0; }
-int quarter_of(const std::string& caption) { return 1 + int(digits_of(caption, 8) % 4); }
+int quarter_of(const std::string& caption) { return is_held_out(caption) ? 0 : 1 + int(digits_of(caption, 8) % 4); }
 
 void data_shapes(const DataShapesOptions& o) { o.judge.empty() ? make(o) : judge(o); }
 

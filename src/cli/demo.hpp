@@ -10,8 +10,8 @@ namespace sspo::cli {
 struct DemoOptions {
   std::string out;
   std::string data = "auto";  // emoji, shapes; auto: emoji where their packages are
-  bool quick = false;         // everything once, in about two minutes
-  Index seeds = 0;            // of each method; 0: three, or one if quick
+  std::string size = "full";  // quick: everything once, in about two minutes; smoke: everything in seconds, nothing is learned
+  Index seeds = 0;            // of each method; 0: as many as the size has
   int threads = 0;
   std::string isa;
   bool json = false;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "cli/files.hpp"
@@ -32,7 +33,7 @@ std::string folder_of(const std::string& path) {
 [[noreturn]] void unknown(const std::string& path, const std::string& first) {
   const bool zip = first.starts_with("PK\x03\x04") || first.starts_with("\x80\x02");
   io::bad_file({.path = path}, "unknown content",
-               "safetensors, a shard index, a PNG or JPEG picture, a scheduler's or component's config, or the folder of a pipeline, component, scheduler or tokenizer",
+               "safetensors, a shard index, a PNG or JPEG picture, a scheduler's or component's config, a metadata.jsonl, or the folder of a pipeline, component, scheduler, tokenizer, run, checkpoint or data set",
                first.empty() ? "an empty file" : "\"" + first + "\"", zip ? "PyTorch's .bin and .ckpt must be converted to safetensors" : "");
 }
 
@@ -53,24 +54,30 @@ Inspection inspect_file(const InspectOptions& o) {
   switch (content_of(first)) {
     case Content::png_or_jpeg: return inspect_picture(o.path);
     case Content::safetensors: return inspect_safetensors(o.path);
-    case Content::json: return inspect_json(o, first);
+    case Content::json: return o.path.ends_with(".jsonl") ? inspect_dataset(o.path) : inspect_json(o, first);
     case Content::unknown: break;
   }
   if (o.path.ends_with(".safetensors")) return inspect_safetensors(o.path);  // says what is wrong with it
+  if (o.path.ends_with(".jsonl")) return inspect_dataset(o.path);
   unknown(o.path, first);
 }
 
 Inspection inspect_folder(const InspectOptions& o) {
   const auto has = [&](const char* name) { return exists(o.path + "/" + name); };
+  if (has("recipe.toml") && (has("metrics.jsonl") || has("checkpoints"))) return inspect_run(o.path);
   if (has("model_index.json")) return inspect_pipeline(o.path, o.variant);
   if (has("scheduler_config.json")) return inspect_scheduler(o.path + "/scheduler_config.json");
   if (has("vocab.json") || has("tokenizer.json")) return inspect_tokenizer(o.path);
   if (has("config.json") || !component_weights(o.path, o.variant).variants.empty()) return inspect_component(o.path, o.variant);
+  if (has("MANIFEST.json")) return inspect_manifest(o.path);
+  if (has("metadata.jsonl")) return inspect_dataset(o.path);
+  if (const ListKind kind = list_kind(o.path); kind != ListKind::none) return kind == ListKind::store ? inspect_store(o.path) : inspect_list(o.path);
   std::string got;
   const std::vector<std::string> files = files_in(o.path);
+  if (std::any_of(files.begin(), files.end(), [](const std::string& f) { return f.ends_with(".png") || f.ends_with(".jpg") || f.ends_with(".jpeg"); })) return inspect_dataset(o.path);
   for (std::size_t i = 0; i < files.size() && i < 4; ++i) got += (i ? ", " : "") + files[i];
   io::bad_file({.path = o.path}, "unknown content of a folder",
-               "model_index.json, config.json, safetensors, scheduler_config.json, vocab.json or tokenizer.json",
+               "model_index.json, config.json, safetensors, scheduler_config.json, vocab.json, tokenizer.json, recipe.toml, MANIFEST.json, metadata.jsonl, or pictures with captions",
                files.empty() ? "no file" : files.size() > 4 ? got + ", ..." : got);
 }
 

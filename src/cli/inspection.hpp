@@ -19,6 +19,13 @@ Inspection inspect_tokenizer(const std::string& folder);
 Inspection inspect_scheduler(const std::string& config_path);
 Inspection inspect_component(const std::string& folder, const std::string& variant);
 Inspection inspect_pipeline(const std::string& folder, const std::string& variant);
+Inspection inspect_run(const std::string& folder);            // damage of its parts is told among them
+Inspection inspect_manifest(const std::string& folder);       // a checkpoint, or whatever else has a MANIFEST.json
+Inspection inspect_store(const std::string& folder);          // latents, captions, self-samples (train/tensor_store.hpp)
+Inspection inspect_list(const std::string& folder);           // checkpoints/, pool/, self-samples/, cache/ of a run
+enum class ListKind { none, store, list };
+ListKind list_kind(const std::string& folder);
+Inspection inspect_dataset(const std::string& path);          // decodes every picture
 
 // --- what they share
 

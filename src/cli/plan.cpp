@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 
+#include "cli/train_phase.hpp"
 #include "cli/train_tasks.hpp"
 #include "sspo/grad/trace.hpp"
 #include "sspo/ops/loss.hpp"
@@ -29,6 +30,7 @@ std::uint64_t unet_bytes(const TrainModel& m) {
   return bytes;
 }
 
+bool trains_unet(const Recipe& r) { return r.kind() & (pretrain | preference); }
 bool needs_reference(const Recipe& r) { return r.kind() == preference && objective_named(r.text("objective")).second != SecondImage::none; }
 
 struct Sizes {
@@ -56,6 +58,15 @@ void step_like(const Recipe& r, TrainModel& m, const std::optional<UNet>& refere
       const Tensor y = m.vae.model->decode(sample(q, Rng{3}));
       backward(mean(square(cast(y, DType::f32) - x)) + mean(exp(cast(q.logvar, DType::f32))), g);
     }
+    return;
+  }
+  if (r.kind() == judge) {
+    const Tensor x = normal(Rng{1}, {B, m.side, m.side, 3}, device);
+    const Judge& net = *m.judge.model;
+    const CaptionTokens words = caption_tokens(*m.tokenizer, std::vector<std::string>(std::size_t(B), "a cat"), net.config().max_tokens, device);
+    std::vector<Index> groups;
+    for (Index i = 0; i < B; ++i) groups.push_back(i);
+    backward(mean(square(net.style(x))) + contrast(net.embed(net.features(x)), net.text(words), net.scale(), groups), g);
     return;
   }
   const NoiseSchedule schedule(m.scheduler);
@@ -113,14 +124,33 @@ double vae_flops(TrainModel& m, const Device& device) {
   return flops_of(trace);
 }
 
-Index prompts_of(const Recipe& r, const TrainData& data) {
-  const Index wanted = r.integer("preference.prompts");
-  return wanted ? std::min(wanted, data.size()) : data.size();
+// What the phases draw: pictures in all, and the most references of one phase.
+struct Drawn {
+  std::uint64_t pictures = 0;
+  Index references = 0;
+};
+Drawn drawn_by(const Recipe& r, Index samples) {
+  Drawn all;
+  if (!needs_reference(r)) return all;
+  const bool self = objective_named(r.text("objective")).second == SecondImage::self_sampled;
+  for (Index k = 1; k <= r.integer("preference.phases"); ++k) {
+    const Phase phase(r, samples, k);
+    all.references = std::max(all.references, Index(phase.sampled().size()));
+    for (const auto& [reference, places] : phase.sampled()) all.pictures += self ? places.size() : 0;
+  }
+  return all;
+}
+
+double judge_flops(TrainModel& m, const Device& device) {
+  const Tensor x = normal(Rng{1}, {pictures_at_once(m.side), m.side, m.side, 3}, device);
+  Trace trace(device);
+  m.judge.model->style(x), m.judge.model->embed(m.judge.model->features(x));
+  return flops_of(trace);
 }
 
 }  // namespace
 
-MemoryPlan plan_memory(const Recipe& r, TrainModel& m, bool both) {
+MemoryPlan plan_memory(const Recipe& r, TrainModel& m, Index samples, bool both) {
   const Device device = m.trained.device();
   MemoryPlan plan;
   plan.weights = tensor_bytes(m.trained), plan.gradients = plan.weights, plan.moments = 2 * plan.weights;
@@ -135,18 +165,20 @@ MemoryPlan plan_memory(const Recipe& r, TrainModel& m, bool both) {
     return std::uint64_t(device.memory().peak - before);
   };
 
-  const bool unet = r.kind() != pretrain_vae, own = unet && r.boolean("train.recompute");
+  const bool unet = trains_unet(r), own = unet && r.boolean("train.recompute");
   if (unet) plan.encoding = stage([&] { m.vae.model->encode(cast(normal(Rng{1}, {pictures_at_once(m.side), m.side, m.side, 3}, device), m.dtype)); });
+  if (m.judge.there() && m.vae.there())
+    plan.encoding = stage([&] { m.vae.model->decode(m.vae.model->encode(cast(normal(Rng{1}, {16, m.side, m.side, 3}, device), m.dtype)).mean); });
   if (unet && m.text_encoder.frozen)
     stage([&] { (*m.text_encoder.model)(zeros({64, m.text_encoder.config.max_position_embeddings}, DType::i64, device)); });
-  std::optional<UNet> reference;
-  std::optional<Params> numbers;
-  if (needs_reference(r)) {
-    plan.reference = unet_bytes(m);
-    numbers.emplace(device, Rng{6});
-    reference.emplace(*numbers, m.unet.config);
-    numbers->frozen().compute_in(m.dtype);
-  }
+  std::optional<UNet> reference;  // the last of those that are in memory at once
+  std::vector<Params> numbers;
+  if (needs_reference(r))
+    for (Index i = 0; i < std::min(r.integer("preference.loaded"), drawn_by(r, samples).references); ++i) {
+      plan.reference += unet_bytes(m);
+      reference.emplace(numbers.emplace_back(device, Rng{6}), m.unet.config);
+      numbers.back().frozen().compute_in(m.dtype);
+    }
   if (reference && objective_named(r.text("objective")).second == SecondImage::self_sampled) {
     const Index n = r.integer("sampling.batch") * (r.number("sampling.guidance") > 1 ? 2 : 1);
     plan.sampling = stage([&] { (*reference)(cast(normal(Rng{1}, batch_of(m, n), device), m.dtype), full({n}, 1, DType::f32, device), cast(text_like(r, m, n, device), m.dtype)); });
@@ -168,8 +200,9 @@ std::uint64_t disk_bytes(const Recipe& r, const TrainModel& m, const TrainData& 
   const std::uint64_t trained = tensor_bytes(m.trained), checkpoint = trained * (r.number("train.ema") > 0 ? 4 : 3);
   const std::uint64_t latent = std::uint64_t(m.latent.numel()) * 4, frozen = frozen_bytes(m.vae) + frozen_bytes(m.unet) + frozen_bytes(m.text_encoder);
   std::uint64_t bytes = checkpoint * std::uint64_t(r.integer("train.keep") + 1) + trained + frozen;
-  if (r.kind() != pretrain_vae) bytes += std::uint64_t(data.size()) * 2 * latent;
-  if (needs_reference(r)) bytes += std::uint64_t(r.integer("preference.phases")) * (trained + std::uint64_t(prompts_of(r, data)) * latent);
+  if (trains_unet(r)) bytes += std::uint64_t(data.size()) * 2 * latent;
+  if (m.judge.there() && m.vae.there()) bytes += std::uint64_t(data.size() * m.side * m.side) * 3 * 4;  // seen through the autoencoder
+  if (needs_reference(r)) bytes += std::uint64_t(r.integer("preference.phases")) * trained + drawn_by(r, data.size()).pictures * latent;
   return bytes;
 }
 
@@ -200,15 +233,14 @@ void plan(const PlanCommand& o) {
   const Device device = Device::cpu({.threads = o.threads, .isa = o.isa});
   const TrainData data = open_train_data(r, [](const std::string& line) { fmt::print(stderr, "{}\n", io::printable(line, 4096)); });
   TrainModel m = make_train_model(r, data, device);
-  const MemoryPlan p = plan_memory(r, m, true);
+  const MemoryPlan p = plan_memory(r, m, data.size(), true);
   const Index B = r.integer("train.batch"), steps = r.kind() == preference ? r.integer("preference.phases") * r.integer("preference.updates") : r.integer("train.steps");
-  const bool self = r.kind() == preference && objective_named(r.text("objective")).second == SecondImage::self_sampled;
-  const Index pictures = self ? r.integer("preference.phases") * prompts_of(r, data) : 0;
+  const std::uint64_t pictures = drawn_by(r, data.size()).pictures;
   // A gradient costs a forward pass and about two of its size; pairs are two images, and the reference sees both.
-  const double forward = r.kind() == pretrain_vae ? vae_flops(m, device) : unet_flops(r, m, device);
-  const double passes = needs_reference(r) ? 2 * 3 + 2 : 3, again = r.kind() != pretrain_vae && r.boolean("train.recompute") ? (needs_reference(r) ? 2 : 1) : 0;
+  const double forward = m.judge.there() ? judge_flops(m, device) : trains_unet(r) ? unet_flops(r, m, device) : vae_flops(m, device);
+  const double passes = needs_reference(r) ? 2 * 3 + 2 : 3, again = trains_unet(r) && r.boolean("train.recompute") ? (needs_reference(r) ? 2 : 1) : 0;
   const double training = double(steps) * double(B) * (passes + again) * forward;
-  const double sampling = double(pictures) * (self ? double(r.integer("sampling.steps")) * (r.number("sampling.guidance") > 1 ? 2 : 1) : 0) * forward;
+  const double sampling = pictures ? double(pictures) * double(r.integer("sampling.steps")) * (r.number("sampling.guidance") > 1 ? 2 : 1) * forward : 0;
   const std::uint64_t disk = disk_bytes(r, m, data);
   if (o.json) {
     fmt::print("{}\n", io::Json{{"objective", r.text("objective")}, {"steps", steps}, {"batch", B}, {"samples", data.size()}, {"parameters", m.trained.numel()},

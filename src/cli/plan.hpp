@@ -18,8 +18,8 @@ struct MemoryPlan {
   std::uint64_t sampling = 0, encoding = 0;  // temporary in self-sampling, in filling the latent cache
   std::uint64_t peak = 0;            // the most in use at once
 };
-// Leaves the model as it was. both: with recompute and without.
-MemoryPlan plan_memory(const Recipe& recipe, TrainModel& model, bool both);
+// samples: of the data set. Leaves the model as it was. both: with recompute and without.
+MemoryPlan plan_memory(const Recipe& recipe, TrainModel& model, Index samples, bool both);
 
 // What a run writes at most, in the main: checkpoints, pool, caches, self-samples, the exported model.
 std::uint64_t disk_bytes(const Recipe& recipe, const TrainModel& model, const TrainData& data);

@@ -142,11 +142,20 @@ void check_together(const Recipe& r) {
     if (!folder && r.given(key)) r.wrong(key, "contradicts data.kind = \"shapes\"");
   for (const char* key : {"data.count", "data.seed"})
     if (folder && r.given(key)) r.wrong(key, "contradicts data.kind = \"folder\"");
+  if (r.kind() == judge) {
+    if (!folder) r.wrong("data.kind", "a judge learns styles", "\"folder\", with the field style in each row", "\"shapes\"");
+    if (micro) r.wrong("train.micro_batch", "a judge's captions are told apart within the batch", "0", std::to_string(micro));
+  }
   if (r.kind() == preference) {
     const Objective& o = objective_named(r.text("objective"));
     if (o.second == SecondImage::annotated_loser && !folder) r.wrong("objective", fmt::format("{} needs annotated pairs", o.name), "data.kind = \"folder\"", "shapes");
     if (!o.gated && r.given("preference.gate")) r.wrong("preference.gate", fmt::format("{} has no gate", o.name));
-    if (o.second == SecondImage::none && r.given("preference.reference")) r.wrong("preference.reference", fmt::format("{} has no reference", o.name));
+    if (o.second == SecondImage::none)
+      for (const char* key : {"preference.reference", "preference.draw", "preference.loaded"})
+        if (r.given(key)) r.wrong(key, fmt::format("{} has no reference", o.name));
+    const ReferencePolicy policy = r.has("preference.reference") ? reference_policy_named(r.text("preference.reference")) : o.reference;
+    if (r.text("preference.draw") != "phase" && policy != ReferencePolicy::uniform)
+      r.wrong("preference.draw", "nothing is drawn: the reference of a phase is one checkpoint", "preference.reference = \"uniform\"", std::string(name_of(policy)));
   }
 }
 
@@ -156,6 +165,7 @@ std::vector<std::string> idle_keys(const Recipe& r) {
   keys.emplace_back(r.given("lr.warmup") ? "lr.warmup_share" : "lr.warmup");
   if (r.kind() == preference) {
     if (r.given("preference.kappa")) keys.emplace_back("preference.beta");
+    if (objective_named(r.text("objective")).second == SecondImage::none) keys.insert(keys.end(), {"preference.draw", "preference.loaded"});
     if (!objective_named(r.text("objective")).gated) keys.insert(keys.end(), {"preference.gate", "preference.tie"});
   }
   return keys;
@@ -184,7 +194,7 @@ Recipe parse_recipe(std::string_view text, const std::string& path, const std::v
   }
   if (!r.has("objective")) io::bad_file({.path = path, .field = "objective"}, "is missing", expected_of(*find_key("objective")));
   const std::string objective = r.text("objective");
-  r.kind_ = objective == "pretrain-vae" ? pretrain_vae : objective == "pretrain" ? pretrain : preference;
+  r.kind_ = objective == "pretrain-vae" ? pretrain_vae : objective == "pretrain" ? pretrain : objective == "judge" ? judge : preference;
   for (const auto& [name, where] : r.where_)
     if (!(find_key(name)->kinds & r.kind_)) r.wrong(name, "has no meaning for the objective " + objective);
   for (const RecipeKey& k : recipe_keys())

@@ -15,7 +15,7 @@
 namespace sspo::cli {
 
 enum class KeyType { text, choice, integer, number, boolean, integers, texts };
-enum Kind : unsigned { pretrain_vae = 1, pretrain = 2, preference = 4, all_kinds = 7 };  // which objectives look at a key
+enum Kind : unsigned { pretrain_vae = 1, pretrain = 2, preference = 4, judge = 8, all_kinds = 15 };  // which objectives look at a key
 
 struct RecipeKey {
   std::string name;          // "train.batch"

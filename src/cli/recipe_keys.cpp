@@ -7,7 +7,7 @@ namespace {
 using enum KeyType;
 
 std::vector<std::string> objective_names() {
-  std::vector<std::string> names = {"pretrain-vae", "pretrain"};
+  std::vector<std::string> names = {"pretrain-vae", "pretrain", "judge"};
   for (const Objective& o : objectives()) names.emplace_back(o.name);
   return names;
 }
@@ -46,6 +46,12 @@ std::vector<RecipeKey> make_keys() {
       {"model.text_encoder.max_position_embeddings", integer, "null", "tokens a caption", all_kinds, 2, 65536},
       {"model.text_encoder.hidden_act", choice, "null", "", all_kinds, 0, 0, {"quick_gelu", "gelu"}},
       {"model.tokenizer.size", integer, "null", "tokens of a vocabulary learned from the captions", all_kinds, 514, 1048576},
+      {"model.judge.style_channels", integers, "null", "of its classifier of styles: width of each convolution, every other of which halves the picture", judge, 8, 4096},
+      {"model.judge.picture_channels", integers, "null", "of its tower of pictures", judge, 8, 4096},
+      {"model.judge.features", integer, "null", "of a picture: what distances are measured in", judge, 1, 65536},
+      {"model.judge.embedding", integer, "null", "what pictures and captions are compared in", judge, 1, 65536},
+      {"model.judge.token_width", integer, "null", "", judge, 1, 65536},
+      {"model.judge.max_tokens", integer, "null", "of a caption, start and end included", judge, 3, 4096},
       {"model.scheduler.kind", choice, "null", "sampler the model is exported with", all_kinds, 0, 0, samplers},
       {"model.scheduler.num_train_timesteps", integer, "null", "", all_kinds, 2, 100000},
       {"model.scheduler.beta_start", number, "null", "", all_kinds, 0, 1},
@@ -61,10 +67,10 @@ std::vector<RecipeKey> make_keys() {
       {"data.size", integer, "0", "pixels; 0: what the model is made for", all_kinds, 0, 16384},
       {"data.flip", number, "0", "share of pictures that are mirrored", pretrain_vae, 0, share},
       {"data.drop_caption", number, "0.1", "share of captions left out", pretrain | preference, 0, share},
-      {"data.keyword", number, "0", "share of captions that get one of the row's keywords as well", pretrain, 0, share},
+      {"data.keyword", number, "0", "share of captions that get one of the row's keywords as well", pretrain | judge, 0, share},
       {"data.skip_bad", integer, "0", "bad samples that are told and passed over", all_kinds, 0, most},
 
-      {"train.steps", integer, "1000", "updates", pretrain_vae | pretrain, 1, most},
+      {"train.steps", integer, "1000", "updates", pretrain_vae | pretrain | judge, 1, most},
       {"train.batch", integer, "32", "samples an update", all_kinds, 1, 1e7},
       {"train.micro_batch", integer, "0", "samples at once, a divisor of the batch; 0: all", all_kinds, 0, 1e7},
       {"train.dtype", choice, "\"f32\"", "arithmetic; masters are f32 always", all_kinds, 0, 0, {"f32", "bf16"}},
@@ -94,6 +100,13 @@ std::vector<RecipeKey> make_keys() {
 
       {"pretrain.train_text_encoder", boolean, "true", "along with the UNet", pretrain},
 
+      {"judge.style", number, "1", "weight of the cross entropy of styles", judge, 0, 1e6},
+      {"judge.caption", number, "1", "weight of the contrast of pictures and captions", judge, 0, 1e6},
+      {"judge.through_vae", number, "0.5", "share of pictures seen through the autoencoder, as a model's own are; 0 without one", judge, 0, share},
+      {"judge.shift", integer, "2", "most pixels that pictures are moved by", judge, 0, 64},
+      {"judge.held_out", texts, "[\"split=held-out\"]", "the rows it is tested on, in the manner of data.where", judge},
+      {"judge.test_every", integer, "50", "steps between such tests; 0: at the end alone", judge, 0, most},
+
       {"preference.phases", integer, "7", "K", preference, 1, 1e6},
       {"preference.updates", integer, "30", "a phase", preference, 1, 1e9},
       {"preference.prompts", integer, "0", "winners taken in a phase, each sampled for once; 0: all", preference, 0, 1e9},
@@ -103,6 +116,8 @@ std::vector<RecipeKey> make_keys() {
       {"preference.gate", choice, "\"sign\"", "s of sspo", preference, 0, 0, gates_of_sspo()},
       {"preference.tie", choice, "\"zero\"", "s where both do equally well", preference, 0, 0, {"zero", "plus"}},
       {"preference.reference", choice, "null", "which checkpoint is a phase's reference; default: the objective's own", preference, 0, 0, {"uniform", "initial", "latest"}},
+      {"preference.draw", choice, "\"phase\"", "how often the reference is drawn: once a phase, for each batch, or for each sample", preference, 0, 0, {"phase", "batch", "sample"}},
+      {"preference.loaded", integer, "2", "references held in memory at once, where a phase has several", preference, 1, 1e6},
       {"preference.own_noise", boolean, "false", "independent noise for the second image", preference},
       {"preference.keep_phases", boolean, "false", "the pool keeps the checkpoint of every phase, drawn or not: to be measured later", preference},
       {"sampling.scheduler", choice, "null", "of the self-samples; default: the model's own", preference, 0, 0, samplers},

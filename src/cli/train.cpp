@@ -10,6 +10,7 @@
 #include "cli/progress.hpp"
 #include "cli/signals.hpp"
 #include "cli/train_tasks.hpp"
+#include "report/run_page.hpp"
 #include "sspo/io/hash.hpp"
 
 namespace sspo::cli {
@@ -47,7 +48,7 @@ TrainSummary train(const TrainCommand& o) {
   stop_if_interrupted();
   if (!o.max_memory.empty()) {
     try {
-      require_memory(plan_memory(recipe, model, false), bytes_of(o.max_memory));
+      require_memory(plan_memory(recipe, model, data.size(), false), bytes_of(o.max_memory));
     } catch (const Error& e) {
       if (e.info().kind != ErrorKind::memory) throw;
       fail({.op = "--max-memory", .what = "not enough for one step", .got = o.max_memory, .hint = "sspo plan says what the recipe takes"}, Site{});
@@ -105,10 +106,12 @@ TrainSummary train(const TrainCommand& o) {
       model.vae.json = json.dump(2) + "\n";
       say(fmt::format("scaling_factor {:.4f}: one over the latents' standard deviation", factor));
     }
+    if (recipe.kind() == judge) test_judge(context, result);
     export_model(model, result, folder, {{"kind", "model"}, {"step", std::to_string(report.steps)}, {"objective", recipe.text("objective")}});
   } else {
     io::verify_folder(folder);
   }
+  io::write_file(run / "report.html", report::run_report(run.path()));
   return {folder, report.steps, report.skipped, recipe.integer("seed"), device.memory().peak};
 }
 

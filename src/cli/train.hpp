@@ -22,8 +22,8 @@ struct TrainSummary {
   Index steps = 0, skipped = 0, seed = 0;
   std::size_t peak_tensor_bytes = 0;
 };
-// OUT holds, in the end, model/ (a pipeline that diffusers loads), metrics.jsonl, recipe.toml as it was understood, checkpoints/, pool/,
-// self-samples/, cache/. A signal: the step ends, a checkpoint is written, Interrupted is thrown.
+// OUT holds, in the end, model/ (a pipeline that diffusers loads), metrics.jsonl, report.html, recipe.toml as it was understood,
+// checkpoints/, pool/, self-samples/, cache/. A signal: the step ends, a checkpoint is written, Interrupted is thrown.
 TrainSummary train(const TrainCommand& command);
 void train_and_tell(const TrainCommand& command);  // the verb: prints the summary
 

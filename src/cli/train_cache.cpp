@@ -62,6 +62,17 @@ std::shared_ptr<TensorStore> latent_cache(const TrainContext& c, bool losers) {
   });
 }
 
+std::shared_ptr<TensorStore> through_vae(const TrainContext& c, const TrainData& data, const std::string& name) {
+  const io::Metadata about{{"what", name}, {"data", data.digest}, {"weights", digest_of(*c.model.vae.frozen)}, {"dtype", std::string(name_of(c.model.dtype))},
+                           {"transform", "centre crop, lanczos, " + std::to_string(c.model.side)}};
+  return filled(c, name, data.size(), about, 16, [&](Index first, Index last) {
+    const Autoencoder& vae = *c.model.vae.model;
+    std::vector<io::Image> pictures;
+    for (Index i = first; i < last; ++i) pictures.push_back(data.picture(i, c.model.side));
+    return cast(vae.decode(vae.encode(cast(io::to_tensor(pictures, c.device), c.model.dtype)).mean), DType::f32);
+  });
+}
+
 Tensor latents_of(const TensorStore& cache, const std::vector<Index>& rows, const VaeConfig& config, const Rng& rng) {
   const Tensor both = cache.rows(rows);  // [n, h, w, 2 C]
   const Index C = both.dim(-1) / 2;

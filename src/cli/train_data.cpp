@@ -21,10 +21,9 @@ TrainData scenes_data(const Recipe& r) {
   return data;
 }
 
-TrainData folder_data(const Recipe& r, const std::function<void(const std::string&)>& say) {
+TrainData folder_data(const Recipe& r, const Where& where, const std::function<void(const std::string&)>& say) {
   io::BadSamples bad(r.integer("data.skip_bad"), [say](const Error& e) { say(std::string("passed over: ") + e.what()); });
   const auto data = std::make_shared<io::Dataset>(io::open_dataset(r.text("data.path"), bad));
-  const Where where = r.has("data.where") ? Where(r.value("data.where").get<std::vector<std::string>>(), r.place("data.where")) : Where();
   auto rows = std::make_shared<std::vector<io::Row>>();
   TrainData result;
   for (const io::Row& row : data->rows) {
@@ -55,6 +54,7 @@ TrainData folder_data(const Recipe& r, const std::function<void(const std::strin
     }
   }
   result.digest = hash.hex();
+  result.rows = *rows;
   const auto options = [](Index side) { return io::PictureOptions{.width = side, .height = side}; };
   result.picture = [=](Index i, Index side) { return io::read_picture(*data, (*rows)[std::size_t(i)], options(side)); };
   result.loser = [=](Index i, Index side) { return io::read_loser(*data, (*rows)[std::size_t(i)], options(side)); };
@@ -63,8 +63,10 @@ TrainData folder_data(const Recipe& r, const std::function<void(const std::strin
 
 }  // namespace
 
-TrainData open_train_data(const Recipe& r, const std::function<void(const std::string&)>& say) {
-  TrainData data = r.text("data.kind") == "shapes" ? scenes_data(r) : folder_data(r, say);
+Where where_of(const Recipe& r, std::string_view key) { return r.has(key) ? Where(r.value(key).get<std::vector<std::string>>(), r.place(key)) : Where(); }
+
+TrainData open_train_data(const Recipe& r, const std::function<void(const std::string&)>& say, std::string_view where) {
+  TrainData data = r.text("data.kind") == "shapes" ? scenes_data(r) : folder_data(r, where_of(r, where), say);
   io::Sha256 hash;
   hash.add(data.digest);
   for (const std::vector<std::string>* texts : {&data.captions, &data.texts})

@@ -5,12 +5,14 @@
 #include <vector>
 
 #include "cli/recipe.hpp"
+#include "cli/where.hpp"
 #include "sspo/io/image.hpp"
 
 namespace sspo::cli {
 
 struct TrainData {
   std::vector<std::string> captions;
+  std::vector<io::Row> rows;  // of the data set, one a caption; empty: generated
   std::vector<std::vector<std::string>> keywords = {};  // of each sample
   std::vector<std::string> texts = {};                  // captions and keywords of all rows, chosen or not: what a vocabulary is learned from
   bool pairs = false;        // each has a loser
@@ -19,6 +21,8 @@ struct TrainData {
   Index size() const { return Index(captions.size()); }
 };
 // Bad samples are told through `say` and passed over, up to data.skip_bad of them; then an Error names the next.
-TrainData open_train_data(const Recipe& recipe, const std::function<void(const std::string&)>& say);
+// `where`: the key whose conditions choose the rows.
+TrainData open_train_data(const Recipe& recipe, const std::function<void(const std::string&)>& say, std::string_view where = "data.where");
+Where where_of(const Recipe& recipe, std::string_view key);  // the conditions it holds; none if it is not set
 
 }  // namespace sspo::cli

@@ -1,6 +1,7 @@
 #include "cli/train_model.hpp"
 
 #include <filesystem>
+#include <set>
 
 #include "sspo/io/hash.hpp"
 #include "sspo/models/bpe_trainer.hpp"
@@ -31,6 +32,7 @@ class Maker {
 
   TrainModel make() {
     const Kind kind = r_.kind();
+    if (kind == judge) return make_judge();
     const bool whole = kind != pretrain_vae;  // all parts are needed
     // Small things first: what is wrong with them shows before gigabytes are read.
     vae_config();
@@ -48,6 +50,31 @@ class Maker {
   }
 
  private:
+  // A new judge; through a frozen autoencoder it sees pictures as models make them.
+  TrainModel make_judge() {
+    m_.side = r_.integer("data.size") ? r_.integer("data.size") : 32;
+    if (available("vae")) {
+      if (fresh("vae")) r_.wrong("model.vae", "a judge looks through an autoencoder that was trained", "model.path");
+      vae_config();
+      add<Autoencoder>("vae", m_.vae, false);
+    }
+    io::Json json = section_json(r_, "model.judge", "_class_name", "Judge");
+    fill(json, "max_tokens", JudgeConfig{}.max_tokens);
+    tokenizer(json["max_tokens"].get<Index>());
+    std::set<std::string> styles;
+    for (const io::Row& row : data_.rows) styles.insert(std::string(row.field("style")));
+    styles.erase("");
+    if (styles.size() < 2) r_.wrong("data.path", "a judge learns styles", "two or more in the rows' field style", std::to_string(styles.size()));
+    json["styles"] = styles;
+    json["size"] = m_.side, json["vocab_size"] = m_.tokenizer->size();
+    m_.judge.json = json.dump(2) + "\n";
+    m_.judge.config = read_judge_config(m_.judge.json, {.path = r_.place("model.judge").path, .field = "model.judge"});
+    m_.judge.model.emplace(m_.trained / "judge", m_.judge.config);
+    hash_.add("judge" + m_.judge.json);
+    m_.digest = hash_.hex();
+    return std::move(m_);
+  }
+
   bool fresh(const std::string& part) const { return r_.section("model." + part + "."); }
   std::string folder(const std::string& part) const { return path_ + "/" + part; }
   bool available(const std::string& part) const {
@@ -82,16 +109,15 @@ class Maker {
     m_.latent = {m_.side / down, m_.side / down, m_.vae.config.latent_channels};
   }
 
+  void tokenizer(Index length) {
+    need("tokenizer");
+    m_.tokenizer = fresh("tokenizer") ? train_bpe(data_.texts, {.size = int(r_.integer("model.tokenizer.size")), .max_length = int(length)}) : ClipTokenizer::open(folder("tokenizer"));
+  }
+
   void text_config() {
     need("text_encoder");
     const bool anew = fresh("text_encoder");
-    need("tokenizer");
-    if (fresh("tokenizer")) {
-      const Index length = r_.has("model.text_encoder.max_position_embeddings") ? r_.integer("model.text_encoder.max_position_embeddings") : 77;
-      m_.tokenizer = train_bpe(data_.texts, {.size = int(r_.integer("model.tokenizer.size")), .max_length = int(length)});
-    } else {
-      m_.tokenizer = ClipTokenizer::open(folder("tokenizer"));
-    }
+    tokenizer(r_.has("model.text_encoder.max_position_embeddings") ? r_.integer("model.text_encoder.max_position_embeddings") : 77);
     if (anew) {
       io::Json json = section_json(r_, "model.text_encoder", "model_type", "clip_text_model");
       json["architectures"] = {"CLIPTextModel"};
@@ -202,9 +228,14 @@ void export_model(const TrainModel& m, const Params& from, const std::string& fo
   save_part(m.vae, "vae", from, dir, "diffusion_pytorch_model");
   save_part(m.unet, "unet", from, dir, "diffusion_pytorch_model");
   save_part(m.text_encoder, "text_encoder", from, dir, "model");
+  save_part(m.judge, "judge", from, dir, "model");
   if (m.tokenizer) {
     fs::create_directories(dir + "/tokenizer");
     m.tokenizer->save(dir + "/tokenizer");
+  }
+  if (m.judge.there()) {
+    out.finish(about);
+    return;
   }
   fs::create_directories(dir + "/scheduler");
   const std::string scheduler = write_scheduler_config(m.scheduler);

@@ -5,6 +5,7 @@
 
 #include "cli/recipe.hpp"
 #include "cli/train_data.hpp"
+#include "sspo/eval/judge.hpp"
 #include "sspo/io/manifest.hpp"
 #include "sspo/models/stable_diffusion.hpp"
 
@@ -27,6 +28,7 @@ struct TrainModel {
   Part<ClipText> text_encoder = {};
   Part<UNet> unet = {};
   Part<Autoencoder> vae = {};
+  Part<Judge> judge = {};
   std::string digest = {};         // of the weights that training starts from
   Index side = 0;                  // of pictures, in pixels
   Shape latent = {};               // [h, w, C] of one

@@ -12,7 +12,11 @@ Index micro_of(const Recipe& r) { return r.integer("train.micro_batch") ? r.inte
 Tensor rows(const Tensor& x, Index begin, Index end) { return slice(x, 0, begin, end); }
 double number(const Tensor& x) { return cast(detach(x), DType::f64).item<double>(); }
 
-// The caption, or for a share of the picks the caption and one of the keywords.
+// Mean over all but the first axis, [B].
+Tensor per_sample(const Tensor& x) { return mean(reshape(x, {x.dim(0), -1}), {1}); }
+
+}  // namespace
+
 std::string with_keyword(const TrainData& data, const Pick& p, double share) {
   const std::string& caption = data.captions[std::size_t(p.sample)];
   const std::vector<std::string>& keywords = data.keywords[std::size_t(p.sample)];
@@ -20,17 +24,12 @@ std::string with_keyword(const TrainData& data, const Pick& p, double share) {
   return caption + " " + keywords[std::size_t(randint(p.rng / "which", {1}, 0, Index(keywords.size())).item<std::int64_t>())];
 }
 
-// Mean over all but the first axis, [B].
-Tensor per_sample(const Tensor& x) { return mean(reshape(x, {x.dim(0), -1}), {1}); }
-
-std::string samples_json(const std::vector<Pick>& picks, const TrainData& data, const io::Json& more = io::Json::object()) {
+std::string samples_json(const std::vector<Pick>& picks, const TrainData& data, const io::Json& more) {
   io::Json json = {{"samples", io::Json::array()}};
   for (const Pick& p : picks) json["samples"].push_back({{"sample", p.sample}, {"epoch", p.epoch}, {"caption", io::printable(data.captions[std::size_t(p.sample)])}});
   json.update(more);
   return json.dump();
 }
-
-}  // namespace
 
 // L = l1 |d| + mse d² + edges (|∂x d| + |∂y d|) + kl KL(q(z | x) || N(0, I)),   d = x - decode(z),   z ~ q(z | x)
 Task vae_task(const TrainContext& c) {

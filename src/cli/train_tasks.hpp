@@ -7,6 +7,7 @@
 #include "cli/recipe.hpp"
 #include "cli/train_data.hpp"
 #include "cli/train_model.hpp"
+#include "sspo/train/batches.hpp"
 #include "sspo/train/tensor_store.hpp"
 #include "sspo/train/trainer.hpp"
 
@@ -26,14 +27,21 @@ struct TrainContext {
 
 Task vae_task(const TrainContext& c);
 Task pretrain_task(const TrainContext& c);
+Task judge_task(const TrainContext& c);
 Task preference_task(const TrainContext& c);
 inline Task make_task(const TrainContext& c) {
   switch (c.recipe.kind()) {
     case pretrain_vae: return vae_task(c);
     case pretrain: return pretrain_task(c);
+    case judge: return judge_task(c);
     default: return preference_task(c);
   }
 }
+
+// The caption, or for a share of the picks the caption and one of the keywords.
+std::string with_keyword(const TrainData& data, const Pick& p, double share);
+// What a step was made of: Task::describe.
+std::string samples_json(const std::vector<Pick>& picks, const TrainData& data, const io::Json& more = io::Json::object());
 
 // --- caches, in RUN/cache: keyed by what they are a function of
 
@@ -54,6 +62,12 @@ class CaptionStates {
   std::vector<std::string> texts_;  // ascending
   std::shared_ptr<TensorStore> store_;
 };
+
+// Each picture once through the frozen autoencoder, [n, H, W, 3] f32 in [-1, 1]: what the best of models could draw of it.
+std::shared_ptr<TensorStore> through_vae(const TrainContext& c, const TrainData& data, const std::string& name);
+
+// How good the judge is on the rows that it was not trained on: RUN/held_out.json, and one line to say.
+void test_judge(const TrainContext& c, const Params& result);
 
 // 1 / standard deviation of the latents of up to 256 pictures: scaling_factor of an autoencoder that was trained.
 double measured_scaling_factor(const TrainContext& c, const Autoencoder& vae);

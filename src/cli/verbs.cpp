@@ -9,16 +9,20 @@
 
 #include "cli/data.hpp"
 #include "cli/demo.hpp"
+#include "cli/eval.hpp"
 #include "cli/forward.hpp"
+#include "cli/gate.hpp"
 #include "cli/inspect.hpp"
 #include "cli/inspect_schedule.hpp"
 #include "cli/ops.hpp"
+#include "cli/pair.hpp"
 #include "cli/plan.hpp"
 #include "cli/sample.hpp"
 #include "cli/step.hpp"
 #include "cli/tokenize.hpp"
 #include "cli/train.hpp"
 #include "cli/train_tokenizer.hpp"
+#include "cli/report.hpp"
 
 namespace sspo::cli {
 namespace {
@@ -71,8 +75,9 @@ void add_demo(CLI::App& app) {
                                               "  sspo demo --out out/quick --quick");
   verb->add_option("--out", o->out, "folder for everything; a demo that was stopped there is gone on with")->required()->capture_default_str();
   verb->add_option("--data", o->data, "auto: emoji where their packages are, else shapes")->check(CLI::IsMember({"auto", "emoji", "shapes"}));
-  verb->add_flag("--quick", o->quick, "a smaller run of everything: two minutes in place of ten");
-  verb->add_option("--seeds", o->seeds, "runs of each method; 0: three, with --quick one")->check(CLI::Range(0, 100));
+  verb->add_option("--size", o->size, "full: ten minutes; quick: two; smoke: seconds, and nothing is learned")->check(CLI::IsMember({"full", "quick", "smoke"}));
+  verb->add_flag_callback("--quick", [size = &o->size] { *size = "quick"; }, "--size quick");
+  verb->add_option("--seeds", o->seeds, "runs of each method; 0: three if full, else one")->check(CLI::Range(0, 100));
   add_threads_and_isa(verb, o->threads, o->isa);
   verb->add_flag("--json", o->json, "summary as JSON");
 }
@@ -181,6 +186,65 @@ void add_plan(CLI::App& app) {
   verb->add_option("recipe", o->recipe, "TOML file")->required();
   verb->add_option("--set", o->settings, "key=value in place of the recipe's")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   verb->add_option("--max-memory", o->max_memory, "exit 65 if the peak is above it");
+  add_threads_and_isa(verb, o->threads, o->isa);
+  verb->add_flag("--json", o->json, "as JSON");
+}
+
+void add_pair(CLI::App& app) {
+  const auto [verb, o] = verb_of<PairCommand>(app, "pair", "one training pair of a preference run: noisy and denoised pictures, the four errors, the gate's decision", pair,
+                                              "  sspo pair out/sspo\n"
+                                              "  sspo pair out/sspo --phase 2 --index 5 --timestep 100 --timestep 900 --json");
+  verb->add_option("run", o->run, "folder of the run")->required();
+  verb->add_option("--phase", o->phase, "policy after this phase, and its reference; 0: the last")->check(CLI::Range(0, 1'000'000));
+  verb->add_option("--index", o->index, "which of the phase's prompts")->check(CLI::Range(0, 1'000'000'000));
+  verb->add_option("--timestep", o->timesteps, "where to look; default: five over the schedule")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verb->add_option("--draw", o->draw, "another number, another noise")->check(is_seed);
+  add_threads_and_isa(verb, o->threads, o->isa);
+  verb->add_flag("--json", o->json, "what is written to RUN/pair.json, on stdout");
+}
+
+void add_report(CLI::App& app) {
+  const auto [verb, o] = verb_of<ReportCommand>(app, "report", "report.html of a run or a demo: one file, no network", write_report,
+                                                "  sspo report out/sspo\n"
+                                                "  sspo report out/demo --out demo.html");
+  verb->add_option("folder", o->folder, "folder of sspo train or sspo demo")->required();
+  verb->add_option("--out", o->out, "file to write; default: FOLDER/report.html. An existing one is replaced");
+  verb->add_flag("--json", o->json, "summary as JSON");
+}
+
+void add_eval(CLI::App& app) {
+  const auto [verb, o] = verb_of<EvalOptions>(app, "eval", "how good a model is, by a judge that it was not trained with", eval_and_tell,
+                                              "  sspo eval --model out/base/model --judge out/judge/model --data out/emoji --out out/scores/base --where split=train --where theme=yes\n"
+                                              "  sspo eval --real emojione --judge out/judge/model --data out/emoji --out out/scores/real-emojione");
+  verb->add_option("--model", o->model, "pipeline folder");
+  verb->add_option("--unet", o->unet, "folder of another UNet for it, RUN/pool/3/unet");
+  verb->add_option("--real", o->real, "a style: its real pictures are scored in place of a model's");
+  verb->add_option("--judge", o->judge, "model folder of a run with the objective judge")->required();
+  verb->add_option("--data", o->data, "data set: names, captions and the real pictures in each style")->required();
+  verb->add_option("--out", o->out, "folder to write; an evaluation that was interrupted goes on there")->required();
+  verb->add_option("--where", o->where, "only names of rows of which this holds, split=train or quarter!=1; all of several")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verb->add_option("--frechet-where", o->frechet_where, "the real pictures that all samples together are compared with")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verb->add_option("--prefer", o->prefer, "the style that is wanted");
+  verb->add_option("--per-prompt", o->per_prompt, "pictures a name")->check(CLI::Range(1, 10'000));
+  verb->add_option("--seed", o->seed, "the noises are a function of it, of the caption and of the picture's number")->check(is_seed);
+  verb->add_option("--scheduler", o->scheduler, "sampler")->check(CLI::IsMember(samplers));
+  verb->add_option("--steps", o->steps, "sampling steps")->check(CLI::Range(1, 100'000));
+  verb->add_option("--guidance", o->guidance, "1: the prompt alone")->check(between(0, 1000));
+  verb->add_option("--batch", o->batch, "pictures side by side")->check(CLI::Range(1, 100'000));
+  add_threads_and_isa(verb, o->threads, o->isa);
+  verb->add_flag("--json", o->json, "summary as JSON");
+}
+
+void add_gate(CLI::App& app) {
+  const auto [verb, o] = verb_of<GateOptions>(app, "gate", "what the gate of a finished preference run is worth", gate_and_tell,
+                                              "  sspo gate out/sspo --judge out/judge/model\n"
+                                              "  sspo gate out/sspo --judge out/judge/model --pairs 71 --draws 32 --json");
+  verb->add_option("run", o->run, "the run's folder; gate.json is written there")->required();
+  verb->add_option("--judge", o->judge, "model folder of a run with the objective judge")->required();
+  verb->add_option("--draws", o->draws, "of time and noise for each pair")->check(CLI::Range(2, 100'000));
+  verb->add_option("--pairs", o->pairs, "a phase")->check(CLI::Range(1, 1'000'000));
+  verb->add_option("--prefer", o->prefer, "the style that is wanted; default: the winners'");
+  verb->add_option("--seed", o->seed, "pairs, times and noises are a function of it")->check(is_seed);
   add_threads_and_isa(verb, o->threads, o->isa);
   verb->add_flag("--json", o->json, "as JSON");
 }
@@ -319,7 +383,7 @@ void add_verbs(CLI::App& app) {
     if (app.get_subcommands().empty()) throw CLI::RequiredError("a verb");
   });
   app.option_defaults()->always_capture_default();
-  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_plan, add_tokenize, add_tokenizer, add_data, add_inspect, add_ops}) add(app);
+  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_plan, add_pair, add_report, add_eval, add_gate, add_tokenize, add_tokenizer, add_data, add_inspect, add_ops}) add(app);
   app.footer("sspo VERB --help tells a verb's options and shows examples.\n\nExamples:\n  sspo demo --out out/demo\n  sspo inspect stable-diffusion-v1-5");
 }
 

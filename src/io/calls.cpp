@@ -100,6 +100,16 @@ long fault_calls() {
   return fault().calls;
 }
 
+int append_all(int descriptor, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const auto done = faulty("write", [&] { return ::write(descriptor, bytes.data(), few(bytes.size())); });
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) return errno;
+    bytes.remove_prefix(static_cast<std::size_t>(done));
+  }
+  return 0;
+}
+
 std::error_code make_folders(const std::string& path) {
   std::error_code error;
   return faulty("mkdir", [&] { fs::create_directories(path, error); return 0; }) < 0 ? system_error() : error;

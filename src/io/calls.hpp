@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 namespace sspo::io {
@@ -27,6 +28,9 @@ auto faulty(const char* op, F&& call) -> decltype(call()) {
   return call();
 }
 inline std::size_t few(std::size_t bytes) { return bytes > 1 && write_is_short() ? bytes / 2 : bytes; }
+
+// Writes them all, in as many calls as it takes: 0, or the errno of what went wrong.
+int append_all(int descriptor, std::string_view bytes);
 
 // As those of std::filesystem, with the same names for what went wrong.
 std::error_code make_folders(const std::string& path);

@@ -1,6 +1,8 @@
 #include "sspo/train/preference.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "sspo/grad/backward.hpp"
 #include "sspo/ops/loss.hpp"
@@ -11,6 +13,9 @@ namespace {
 
 Tensor rows(const Tensor& x, Index begin, Index end) { return x.defined() ? slice(x, 0, begin, end) : x; }
 Tensor both(const Tensor& w, const Tensor& r) { return r.defined() ? cat({w, r}, 0) : w; }
+Tensor picked(const Tensor& x, const std::vector<Index>& order) {
+  return x.defined() ? index_select(x, Tensor::from(std::vector<std::int64_t>(order.begin(), order.end()), {Index(order.size())}, x.device()), 0) : x;
+}
 Tensor with_rows(const Tensor& all, const Tensor& more) { return !all.defined() ? more : more.defined() ? cat({all, more}, 0) : all; }
 
 void check_batch(const PairBatch& b, Site at) {
@@ -54,6 +59,15 @@ PairTerms joined(const PairTerms& all, const PairTerms& more) {
           .d_w = join(all.d_w, more.d_w), .d_r = join(all.d_r, more.d_r)};
 }
 
+PairErrors picked(const PairErrors& a, const std::vector<Index>& order) {
+  return {picked(a.theta_w, order), picked(a.ref_w, order), picked(a.theta_r, order), picked(a.ref_r, order)};
+}
+
+PairTerms picked(const PairTerms& t, const std::vector<Index>& order) {
+  return {.loss = {}, .loss_i = picked(t.loss_i, order), .z = picked(t.z, order), .s = picked(t.s, order), .g = picked(t.g, order),
+          .d_w = picked(t.d_w, order), .d_r = picked(t.d_r, order)};
+}
+
 std::string text_of(double x) { return std::isnan(x) ? "NaN" : std::to_string(x); }  // a NaN has a sign that says nothing
 std::string value_at(const Tensor& x, Index i) { return x.defined() ? text_of(cast(x, DType::f64).item<double>(i)) : "none"; }
 
@@ -78,6 +92,13 @@ void require_finite(const StepReport& r, const PairBatch& b, Site at) {
 PairBatch PairBatch::slice(Index begin, Index end) const {
   PairBatch part{rows(latents_w, begin, end), rows(latents_r, begin, end), rows(noise_w, begin, end), rows(noise_r, begin, end), {}, rows(text, begin, end)};
   if (!timesteps.empty()) part.timesteps.assign(timesteps.begin() + begin, timesteps.begin() + end);
+  return part;
+}
+
+PairBatch PairBatch::take(const std::vector<Index>& samples) const {
+  PairBatch part{picked(latents_w, samples), picked(latents_r, samples), picked(noise_w, samples), picked(noise_r, samples), {}, picked(text, samples)};
+  if (!timesteps.empty())
+    for (const Index i : samples) part.timesteps.push_back(timesteps[std::size_t(i)]);
   return part;
 }
 
@@ -113,15 +134,37 @@ PairErrors pair_errors(const Denoiser& policy, const Denoiser& reference, const 
 PairGradients pair_gradients(const Denoiser& policy, const Denoiser& reference, const PairBatch& batch, const NoiseSchedule& schedule,
                              const Objective& objective, const ObjectiveOptions& weights, const GradientOptions& o, Site at) {
   check_batch(batch, at);
+  return pair_gradients(policy, [&](Index) { return reference; }, std::vector<Index>(std::size_t(batch.size()), 0), batch, schedule, objective, weights, o, at);
+}
+
+PairGradients pair_gradients(const Denoiser& policy, const References& reference, const std::vector<Index>& which, const PairBatch& batch,
+                             const NoiseSchedule& schedule, const Objective& objective, const ObjectiveOptions& weights, const GradientOptions& o, Site at) {
+  check_batch(batch, at);
   if (o.micro_batch < 0) fail({.op = "pair_gradients", .what = "no size of a batch", .expected = "micro_batch >= 0", .got = std::to_string(o.micro_batch)}, at);
   const Index B = batch.size(), micro = o.micro_batch ? std::min(o.micro_batch, B) : B;
+  if (Index(which.size()) != B) fail({.op = "pair_gradients", .what = "not a reference a sample", .expected = std::to_string(B), .got = std::to_string(which.size())}, at);
+  const auto of = [&](Index i) { return which[std::size_t(i)]; };
+  std::vector<Index> order(which.size()), back(which.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return of(a) < of(b); });
+  const bool as_it_is = std::is_sorted(order.begin(), order.end());
+  const PairBatch sorted = as_it_is ? batch : batch.take(order);
+
   PairGradients all;
-  for (Index begin = 0; begin < B; begin += micro) {
-    const PairErrors a = pair_errors(policy, reference, batch.slice(begin, std::min(begin + micro, B)), schedule, o, at);
+  Denoiser ref;
+  for (Index begin = 0, end; begin < B; begin = end) {
+    const Index number = of(order[std::size_t(begin)]);
+    if (begin == 0 || number != of(order[std::size_t(begin - 1)])) ref = reference(number);
+    for (end = begin + 1; end < std::min(begin + micro, B) && of(order[std::size_t(end)]) == number;) ++end;
+    const PairErrors a = pair_errors(policy, ref, sorted.slice(begin, end), schedule, o, at);
     const PairTerms terms = objective.loss(a, weights, at);
     backward(sum(terms.loss_i) * (1.0 / double(B)), all.gradients, {}, at);  // each sample's share of the mean over B
     all.errors = joined(all.errors, detached(a));
     all.terms = joined(all.terms, terms);
+  }
+  if (!as_it_is) {
+    for (std::size_t i = 0; i < order.size(); ++i) back[std::size_t(order[i])] = Index(i);
+    all.errors = picked(all.errors, back), all.terms = picked(all.terms, back);
   }
   all.terms.loss = mean(all.terms.loss_i);
   return all;

@@ -45,12 +45,7 @@ Index step_of(std::string_view line, const io::Place& place) {
 }
 
 void write_all(int descriptor, const std::string& path, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const auto done = io::faulty("write", [&] { return ::write(descriptor, bytes.data(), io::few(bytes.size())); });
-    if (done < 0 && errno == EINTR) continue;
-    if (done < 0) io_error(path, "cannot be written", errno);
-    bytes.remove_prefix(static_cast<std::size_t>(done));
-  }
+  if (const int reason = io::append_all(descriptor, bytes)) io_error(path, "cannot be written", reason);
 }
 
 }  // namespace

@@ -5,10 +5,12 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 #include "io/calls.hpp"
 #include "io/json.hpp"
 #include "sspo/grad/finite_watch.hpp"
+#include "sspo/train/event_log.hpp"
 
 namespace sspo {
 namespace {
@@ -109,10 +111,12 @@ TrainReport train(const Task& task, TrainingState& state, const RunFolder& run, 
     fail({.op = "train", .what = "nothing to train", .expected = "a step or more, a gradient, save_every >= 1, clip_norm >= 0", .got = std::to_string(task.steps) + " steps"}, at);
   const auto beat = [&](const char* doing) { if (o.watchdog) o.watchdog->beat(doing); };
   MetricsLog metrics(run / "metrics.jsonl", state.step);
+  EventLog events(run.path(), state.step);
   NormHistory norms(state.notes, o.skip_z, o.skip_after);
   Durations durations;
   TrainReport report;
   Index saved = checkpoints.steps().empty() ? -1 : state.step, begun = 0;
+  double phase_seconds = 0;  // what the phase took before its first step: self-sampling
   const auto save = [&] {
     if (saved == state.step) return;
     beat("saving a checkpoint");
@@ -128,10 +132,12 @@ TrainReport train(const Task& task, TrainingState& state, const RunFolder& run, 
     const Index step = state.step, phase = task.phase_steps ? step / task.phase_steps + 1 : 1;
     if (phase != begun && task.begin_phase) {
       beat("beginning a phase");
+      const Clock::time_point start = Clock::now();
       if (!task.begin_phase(phase, task.phase_steps ? step % task.phase_steps : step)) {
         if (!o.signal || !o.signal()) fail({.op = "train", .what = "the phase did not begin, though nothing asked it to stop", .kind = ErrorKind::internal}, at);
         continue;
       }
+      phase_seconds = since(start);
     }
     begun = phase;
 
@@ -156,7 +162,9 @@ TrainReport train(const Task& task, TrainingState& state, const RunFolder& run, 
     std::vector<Metric> line = {{"phase", double(phase)}, {"loss", result.loss}, {"grad_norm", norm}, {"lr", lr}, {"skipped", double(skip)}};
     line.insert(line.end(), result.metrics.begin(), result.metrics.end());
     line.insert(line.end(), {{"wall_ms", 1e3 * seconds}, {"wall_samples_per_s", double(task.batch) / seconds}, {"wall_peak_bytes", double(state.params.device().memory().peak)}});
+    if (phase_seconds > 0) line.push_back({"wall_phase_ms", 1e3 * std::exchange(phase_seconds, 0)});
     metrics.add(state.step, line);
+    events.add(state.step, line);
     if (o.progress) {
       char note[96];
       std::snprintf(note, sizeof note, "phase %lld, loss %.4f, gradient %.3g", static_cast<long long>(phase), result.loss, norm);

@@ -217,6 +217,47 @@ TEST_CASE("pair_gradients: fine-tuning needs neither reference nor second image,
   CHECK(relative_distance(s.policy, backward(loss), r.gradients) <= 1e-6);
 }
 
+TEST_CASE("pair_gradients: each sample against a reference of its own, as one by one; each reference is asked for once") {
+  Setting s;
+  std::vector<Params> pool;
+  for (std::uint64_t i = 0; i < 3; ++i) pool.push_back(std::move(fresh(i + 1).frozen().compute_in(DType::f64)));
+  s.policy.compute_in(DType::f64);
+  PairBatch b = s.batch;
+  for (Tensor* x : {&b.latents_w, &b.latents_r, &b.noise_w, &b.text}) *x = cast(*x, DType::f64);
+  const std::vector<Index> which = {2, 0, 2, 1, 0, 2, 0};
+  const Objective& o = objective_named("sspo");
+  for (const Index micro : {0, 1, 2, 3, 7}) {
+    CAPTURE(micro);
+    std::vector<Index> asked;
+    const References references = [&](Index i) { asked.push_back(i); return Denoiser(Tiny(pool[std::size_t(i)])); };
+    const PairGradients r = pair_gradients(s.theta(), references, which, b, s.schedule, o, {.kappa = 50}, {{.dtype = DType::f64}, micro});
+    CHECK(asked == std::vector<Index>{0, 1, 2});
+    Gradients sum_of_all;
+    for (Index i = 0; i < B; ++i) {
+      const PairGradients one = pair_gradients(s.theta(), Tiny(pool[std::size_t(which[std::size_t(i)])]), b.slice(i, i + 1), s.schedule, o, {.kappa = 50}, {{.dtype = DType::f64}});
+      const auto same = [&](const Tensor& all, const Tensor& single) { CHECK(distance(slice(all, 0, i, i + 1), single) <= 1e-12); };
+      same(r.errors.theta_w, one.errors.theta_w), same(r.errors.ref_w, one.errors.ref_w), same(r.errors.theta_r, one.errors.theta_r), same(r.errors.ref_r, one.errors.ref_r);
+      same(r.terms.z * 0.01, one.terms.z * 0.01), same(r.terms.s, one.terms.s), same(r.terms.d_w, one.terms.d_w);
+      sum_of_all.add(one.gradients);
+    }
+    for (const Param& p : s.policy) CHECK(distance(*p.gradient(r.gradients), *p.gradient(sum_of_all) * (1.0 / double(B))) <= 1e-9);
+  }
+}
+
+TEST_CASE("pair_gradients: a sample whose reference is the policy has differences of exactly 0, whoever is beside it") {
+  Setting s;
+  Params twin = s.policy.snapshot();
+  const std::vector<Index> which = {1, 0, 1, 0, 0, 1, 0};
+  const References references = [&](Index i) { return Denoiser(Tiny(i ? twin : s.reference)); };
+  const PairGradients r = pair_gradients(s.theta(), references, which, s.batch, s.schedule, objective_named("sspo"), {.kappa = 50}, {{}, 2});
+  for (Index i = 0; i < B; ++i) {
+    CHECK((r.terms.d_w.item<double>(i) == 0) == (which[std::size_t(i)] == 1));
+    CHECK((r.terms.d_r.item<double>(i) == 0) == (which[std::size_t(i)] == 1));
+  }
+  const std::vector<Index> few = {0, 1};
+  check_error([&] { pair_gradients(s.theta(), references, few, s.batch, s.schedule, objective_named("sspo"), {}); }, {"not a reference a sample", "7", "2"});
+}
+
 TEST_CASE("draw_noise: a function of the path; times cover their range") {
   const PairBatch pairs{.latents_w = zeros({2000, 1, 2}), .latents_r = zeros({2000, 1, 2}), .text = zeros({2000, 1, 1})};
   const PairBatch one = draw_noise(pairs, 10, Rng{1}), again = draw_noise(pairs, 10, Rng{1}), other = draw_noise(pairs, 10, Rng{2});

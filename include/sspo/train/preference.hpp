@@ -21,6 +21,7 @@ struct PairBatch {
   Tensor text = {};                       // [B, N, D]
   Index size() const { return latents_w.dim(0); }
   PairBatch slice(Index begin, Index end) const;
+  PairBatch take(const std::vector<Index>& samples) const;  // these, in this order
 };
 
 struct NoiseOptions {
@@ -52,6 +53,14 @@ struct GradientOptions : PairOptions {
 PairGradients pair_gradients(const Denoiser& policy, const Denoiser& reference, const PairBatch& batch, const NoiseSchedule& schedule,
                              const Objective& objective, const ObjectiveOptions& weights, const GradientOptions& options = {},
                              Site at = Site::current());
+
+// Each sample with a reference of its own (spec §3.1, drawn per sample): sample i is compared with reference(which[i]). The samples of
+// one reference go through it and the policy together, in micro-batches of them alone: each reference is asked for once, in ascending
+// order, and where it is the policy itself the differences are exactly 0. Results stand in the batch's order.
+using References = Function<Denoiser(Index number)>;
+PairGradients pair_gradients(const Denoiser& policy, const References& reference, const std::vector<Index>& which, const PairBatch& batch,
+                             const NoiseSchedule& schedule, const Objective& objective, const ObjectiveOptions& weights,
+                             const GradientOptions& options = {}, Site at = Site::current());
 
 struct StepOptions : GradientOptions {
   ObjectiveOptions weights = {};

@@ -142,7 +142,7 @@ struct ConvImages {
   // Tasks are whole rows of the grid, or whole images where they are small, and whole tiles where that can be; blocks of k are whole strips.
   template <class P>
   void cut(const Size& s, Plan& p) const {
-    const Index image = patches.grid_w * patches.grid_h, unit = image <= 96 ? image : patches.grid_w, wanted = min(288, max(96, s.m / 16));
+    const Index image = patches.grid_w * patches.grid_h, wanted = min(288, max(48, s.m / 16)), unit = image <= wanted ? image : patches.grid_w;
     p.rows = ceil_div(wanted, unit) * unit;
     for (Index rows = p.rows; rows <= p.rows + wanted; rows += unit)
       if (rows % P::MR == 0) { p.rows = rows; break; }
@@ -198,7 +198,7 @@ struct ConvImages {
 template <class T, class B, class C>
 void multiply_patches(const Context& ctx, const Size& size, const ConvPatches<T>& patches, const B& b, const C& c, const Finish<T>& f, const void* packed = nullptr) {
   if constexpr (std::is_same_v<T, typename Products<T>::Word>) {
-    if (size.m >= 1024 && ConvImages<T>::can(patches)) return multiply<T, T>(ctx, size, ConvImages<T>{patches}, b, c, f, packed);
+    if (size.m >= 256 && ConvImages<T>::can(patches)) return multiply<T, T>(ctx, size, ConvImages<T>{patches}, b, c, f, packed);
   }
   multiply<T, T>(ctx, size, patches, b, c, f, packed);
 }

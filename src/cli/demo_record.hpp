@@ -9,10 +9,10 @@ namespace sspo::cli {
 // Error{input}: the folder holds something, and no demo.
 void require_demo_or_nothing(const std::string& folder);
 
-class DemoLog {
+class DemoRecord {
  public:
   // Opens FOLDER/demo.json, or begins it. Error{input}: it is of other options.
-  DemoLog(std::string folder, const io::Json& options);
+  DemoRecord(std::string folder, const io::Json& options);
 
   bool done(const std::string& stage) const;
   // Time counts in whatever pieces it was spent; each call is on disk when it returns.

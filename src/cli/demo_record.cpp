@@ -1,4 +1,4 @@
-#include "cli/demo_log.hpp"
+#include "cli/demo_record.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -19,7 +19,7 @@ void require_demo_or_nothing(const std::string& folder) {
   if (!empty) fail({.op = io::printable(folder, 4096), .what = "has content that is no demo", .hint = "choose another --out"}, Site{});
 }
 
-DemoLog::DemoLog(std::string folder, const io::Json& options) : path_(folder + "/demo.json") {
+DemoRecord::DemoRecord(std::string folder, const io::Json& options) : path_(folder + "/demo.json") {
   std::error_code error;
   if (fs::exists(path_, error)) {
     json_ = io::parse_json(io::File(path_).text(16u << 20), {.path = path_});
@@ -34,18 +34,18 @@ DemoLog::DemoLog(std::string folder, const io::Json& options) : path_(folder + "
   write();
 }
 
-io::Json* DemoLog::find(const std::string& stage) {
+io::Json* DemoRecord::find(const std::string& stage) {
   for (io::Json& s : json_["stages"])
     if (s.at("name") == stage) return &s;
   return nullptr;
 }
 
-bool DemoLog::done(const std::string& stage) const {
-  const io::Json* const s = const_cast<DemoLog*>(this)->find(stage);
+bool DemoRecord::done(const std::string& stage) const {
+  const io::Json* const s = const_cast<DemoRecord*>(this)->find(stage);
   return s && s->at("done").get<bool>();
 }
 
-void DemoLog::spent(const std::string& stage, double seconds, std::size_t peak_bytes, bool done) {
+void DemoRecord::spent(const std::string& stage, double seconds, std::size_t peak_bytes, bool done) {
   io::Json* s = find(stage);
   if (!s) s = &json_["stages"].emplace_back(io::Json{{"name", stage}, {"seconds", 0.0}, {"peak_bytes", 0}, {"done", false}});
   (*s)["seconds"] = s->at("seconds").get<double>() + seconds;
@@ -54,12 +54,12 @@ void DemoLog::spent(const std::string& stage, double seconds, std::size_t peak_b
   write();
 }
 
-void DemoLog::set(const char* key, const io::Json& value) {
+void DemoRecord::set(const char* key, const io::Json& value) {
   if (json_.contains(key) && json_[key] == value) return;
   json_[key] = value;
   write();
 }
 
-void DemoLog::write() const { io::write_file(path_, json_.dump(2) + "\n"); }
+void DemoRecord::write() const { io::write_file(path_, json_.dump(2) + "\n"); }
 
 }  // namespace sspo::cli

@@ -1,0 +1,45 @@
+// A demo's folder as it lies on disk: demo.json, the runs it made and their scores. What is missing is absent, never made up.
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "report/html.hpp"
+#include "report/scores.hpp"
+
+namespace sspo::report {
+
+// One aligned model: a run of a method with a seed in a setting.
+struct Trained {
+  std::string setting, method;
+  Index seed = 0;
+  double lr = 0, kappa = 0;          // NaN where it has none
+  std::filesystem::path run;
+  Scored scores;
+};
+
+struct DemoLog {
+  explicit DemoLog(const std::filesystem::path& folder);
+  std::filesystem::path folder;
+  io::Json json;                      // demo.json
+  std::vector<Trained> trained;       // in its order
+  Scored base, preferred, other;      // scores/base, scores/real-preferred, scores/real-other
+  std::vector<std::string> settings() const;
+  std::vector<std::string> methods(const std::string& setting) const;                        // in their order
+  std::vector<const Trained*> of(const std::string& setting, const std::string& method) const;  // its seeds
+};
+
+std::string method_title(const std::string& method);   // "sspo-random" -> "SSPO, random gate"
+int method_colour(const std::string& method);
+std::string setting_title(const std::string& setting);
+std::string setting_note(const std::string& setting);
+
+// Each part is empty where its data are missing.
+Html results_section(const DemoLog& demo, const std::string& setting);  // table, reading, differences
+Html pictures_section(const DemoLog& demo, const std::string& setting);
+Html comparison_curves(const DemoLog& demo, const std::string& setting);
+Html reward_section(const DemoLog& demo);
+Html time_section(const DemoLog& demo);
+std::string demo_report(const std::filesystem::path& folder);
+
+}  // namespace sspo::report

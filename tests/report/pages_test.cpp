@@ -1,0 +1,173 @@
+// Whole pages, out of folders that are complete, in part, or broken.
+#include <cmath>
+#include <filesystem>
+
+#include "report/demo_log.hpp"
+#include "report/gate_section.hpp"
+#include "report/pair_section.hpp"
+#include "report/run_page.hpp"
+#include "sspo/io/image.hpp"
+#include "support.hpp"
+
+using namespace sspo;
+using namespace sspo::report;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::string hostile = "cat <script>alert('&')</script>";
+
+bool holds(const std::string& all, const std::string& part) { return all.find(part) != std::string::npos; }
+void check_clean(const std::string& html) {
+  CHECK(!holds(html, "<script"));
+  CHECK(!holds(html, "http"));
+  CHECK(!holds(html, "url("));
+  CHECK(!holds(html, "nan"));
+  for (const char* tag : {"section", "figure", "table", "svg", "div", "details"}) {  // as many ends as beginnings
+    std::size_t open = 0, close = 0;
+    const std::string begin = "<" + std::string(tag), end = "</" + std::string(tag) + ">";
+    for (std::size_t at = 0; (at = html.find(begin, at)) != std::string::npos; at += begin.size()) open += html[at + begin.size()] == ' ' || html[at + begin.size()] == '>';
+    for (std::size_t at = 0; (at = html.find(end, at)) != std::string::npos; at += end.size()) ++close;
+    INFO(std::string(tag));
+    CHECK(open == close);
+  }
+}
+
+struct Folder {
+  fs::path path;
+  explicit Folder(const char* name) : path(fs::path(name)) {
+    fs::remove_all(path);
+    fs::create_directories(path);
+  }
+  ~Folder() { fs::remove_all(path); }
+  void write(const fs::path& name, const std::string& text) const {
+    fs::create_directories((path / name).parent_path());
+    io::write_file((path / name).string(), text);
+  }
+  void picture(const fs::path& name, Index side = 8) const {
+    fs::create_directories((path / name).parent_path());
+    io::write_png((path / name).string(), io::make_image(side, side, 90));
+  }
+};
+
+void write_run(const Folder& f, const fs::path& at, const std::string& objective, int steps = 30) {
+  f.write(at / "recipe.toml", "objective = \"" + objective + "\"\nseed = 7\npreference.kappa = 100\npreference.beta = 2000\n");
+  std::string lines;
+  for (int i = 1; i <= steps; ++i) {
+    const double d = 0.001 * i;
+    io::Json line = {{"step", i}, {"phase", 1 + (i - 1) / 10}, {"loss", 0.7 - d}, {"grad_norm", 1 + d}, {"lr", 1e-4}, {"skipped", 0}};
+    if (objective == "judge") line["style_accuracy"] = 0.5 + d;
+    if (objective == "sspo" || objective == "spin") line.update({{"d_w", -d}, {"d_r", d}, {"z", d}, {"accuracy", 0.6}, {"reference", (i - 1) / 10 % 2}, {"s_plus", 0.6}, {"s_zero", 0}, {"s_minus", 0.4}, {"t0_n", 4}, {"t0_s_plus", 0.25}, {"t0_s_minus", 0.75}});
+    line.update({{"wall_ms", 20}, {"wall_peak_bytes", 50'000'000}});
+    if (i % 10 == 1) line["wall_phase_ms"] = 500;
+    lines += line.dump() + "\n";
+  }
+  f.write(at / "metrics.jsonl", lines + "{\"step\": 31, \"lo");  // torn
+}
+
+void write_pair(const Folder& f, const fs::path& at) {
+  io::Json row = {{"t", 300}, {"a_tw", 0.08}, {"a_rw", 0.07}, {"a_tr", 0.1}, {"a_rr", 0.1}, {"d_w", 0.01}, {"d_r", 0}, {"s", -1}, {"z", -1}, {"loss", 1.3}};
+  for (const char* name : {"noisy_w", "theta_w", "ref_w", "noisy_r", "theta_r", "ref_r"}) row[name] = "pair/a.png";
+  f.write(at / "pair.json", io::Json{{"gate", "sign"}, {"caption", hostile}, {"phase", 3}, {"phases", 3}, {"reference", 1}, {"policy", "C[3]"}, {"kappa", 100}, {"second", "self-sample"}, {"picture_w", "pair/a.png"}, {"picture_r", "pair/missing.png"}, {"rows", io::Json::array({row})}}.dump());
+  f.picture(at / "pair/a.png");
+}
+
+void write_scores(const Folder& f, const std::string& name, double near) {
+  std::string lines;
+  for (int i = 0; i < 40; ++i)
+    lines += io::Json{{"name", i ? "name " + std::to_string(i) : hostile}, {"split", i < 25 ? "train" : "held-out"}, {"n", 0}, {"seed", 1}, {"near_pixels", (i * 7 % 25) < 25 * near ? 1 : 0}, {"near_features", 1}, {"style", 0.5}, {"caption", 0.4}, {"rank", 1 + i % 3}}.dump() + "\n";
+  f.write("scores/" + name + "/scores.jsonl", lines);
+  f.write("scores/" + name + "/summary.json", io::Json{{"frechet", 26.5}, {"seconds", 4.0}, {"pictures", {{"columns", 8}, {"gap", 1}, {"side", 8}}}}.dump());
+  io::write_png((f.path / "scores" / name / "pictures.png").string(), io::grid(std::vector<io::Image>(40, io::make_image(8, 8, 120)), 8, 1));
+}
+
+}  // namespace
+
+TEST_CASE("run report: each part that the folder holds, and none that it does not") {
+  const Folder f("report-run");
+  write_run(f, "", "sspo");
+  write_pair(f, "");
+  f.write("gate.json", io::Json{{"agreement", {{{"n", 1}, {"share", 1}}, {{"n", 64}, {"share", 0.6}}}}, {"precision", {{"mean", 0.47}, {"low", 0.42}, {"high", 0.52}}}, {"recall", 0.49}, {"better", 0.49}, {"n", 2816}}.dump());
+  f.write("held_out.json", io::Json{{"style accuracy", 0.76}, {"retrieval", {{"R@1", 0.14}}}}.dump());
+  f.picture("samples/step-10.png");
+  const std::string html = run_report(f.path);
+  check_clean(html);
+  for (const char* title : {"What was run", "Measured", "Curves", "The gate", "References", "One pair", "Is the gate right?", "Held out", "Samples"}) CHECK_MESSAGE(holds(html, std::string(title) + "</h2>"), title);
+  CHECK(holds(html, "cat &lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt;"));
+  CHECK(holds(html, "d_w and d_r"));
+  CHECK(holds(html, "implicit accuracy"));
+  CHECK(holds(html, "0.6 s, median 20 ms a step"));      // 30 steps of 20 ms
+  CHECK(holds(html, "1.5 s"));                           // three phases of 500 ms
+  CHECK(holds(html, "Over 120 pairs: +1 in 0.250, 0 in 0.000, \u22121 in 0.750"));
+  CHECK(holds(html, "its self-sample counts as a second winner"));
+  CHECK(holds(html, "says nothing of the sample"));      // 0.49 lies in [0.42, 0.52]
+  CHECK(!holds(html, "beta = beta / 2"));                // kappa was given
+
+  fs::remove(f.path / "pair.json"), fs::remove(f.path / "gate.json"), fs::remove(f.path / "held_out.json"), fs::remove_all(f.path / "samples");
+  const std::string less = run_report(f.path);
+  check_clean(less);
+  for (const char* title : {"One pair", "Is the gate right?", "Held out", "Samples"}) CHECK_MESSAGE(!holds(less, std::string(title) + "</h2>"), title);
+}
+
+TEST_CASE("run report: other objectives, and folders with next to nothing") {
+  const Folder f("report-run");
+  write_run(f, "judge", "judge");
+  const std::string judge = run_report(f.path / "judge");
+  check_clean(judge);
+  CHECK(holds(judge, "style_accuracy"));  // a metric that no chart was made for
+  CHECK(!holds(judge, "The gate</h2>"));
+  write_run(f, "one", "sspo", 1);
+  check_clean(run_report(f.path / "one"));
+  write_run(f, "spin", "spin");
+  CHECK(!holds(run_report(f.path / "spin"), "The gate</h2>"));
+  fs::create_directories(f.path / "empty");
+  const std::string empty = run_report(f.path / "empty");
+  check_clean(empty);
+  CHECK(holds(empty, "nothing was measured"));
+  f.write("broken/metrics.jsonl", "{\"step\": 1, \"loss\": null}\nnonsense\n[1]\n{\"step\": 3, \"loss\": 0.5}\n");
+  f.write("broken/pair.json", "{\"rows\": [{}]}");
+  f.write("broken/gate.json", "[]");
+  const RunLog log(f.path / "broken");
+  CHECK(log.steps() == std::vector<double>{1, 3});
+  CHECK(std::isnan(log.column("loss")[0]));
+  CHECK(log.last("loss") == 0.5);
+  check_clean(run_report(f.path / "broken"));
+}
+
+TEST_CASE("demo report: complete") {
+  const Folder f("report-demo");
+  io::Json methods = io::Json::array();
+  for (const char* method : {"sft", "dpo", "spin", "sspo"})
+    for (int seed = 1; seed <= 3; ++seed) {
+      const std::string name = "few-" + std::string(method) + "-" + std::to_string(seed);
+      methods.push_back({{"setting", "few"}, {"method", method}, {"seed", seed}, {"run", "runs/" + name}, {"scores", "scores/" + name}, {"lr", 1e-4}, {"kappa", 100}});
+      write_run(f, "runs/" + name, method);
+      write_scores(f, name, std::string(method) == "sft" ? 0.9 : 0.3);
+    }
+  write_scores(f, "base", 0.3), write_scores(f, "real-preferred", 1);
+  write_pair(f, "runs/few-sspo-1");
+  for (const char* part : {"vae", "judge", "base"}) write_run(f, part, part == std::string("judge") ? "judge" : "pretrain");
+  f.write("demo.json", io::Json{{"machine", hostile}, {"threads", 2}, {"seeds", {1, 2, 3}}, {"stages", io::Json::array({io::Json{{"name", "base"}, {"seconds", 200.0}, {"peak_bytes", 1e9}}})}, {"methods", methods},
+                                {"curve", {{{"setting", "few"}, {"method", "sspo"}, {"seed", 1}, {"updates", 0}, {"scores", "scores/base"}}, {{"setting", "few"}, {"method", "sspo"}, {"seed", 1}, {"updates", 30}, {"scores", "scores/few-sspo-1"}}}}}.dump());
+  const std::string html = demo_report(f.path);
+  check_clean(html);
+  for (const char* title : {"What was done", "Results: Few winners", "Pictures: Few winners", "Reward against updates", "Curves: Few winners", "One pair, and what the gate did", "The autoencoder", "The judge", "The base model", "Time and memory", "What it does not show", "How to repeat it"})
+    CHECK_MESSAGE(holds(html, std::string(title) + "</h2>"), title);
+  CHECK(holds(html, "Not in this folder, and so not on this page: Is the gate right?."));
+  CHECK(holds(html, "On training names: 25 prompts"));
+  CHECK(holds(html, "On held-out names: 15 prompts"));
+  CHECK(holds(html, "SFT against base: near higher by 0."));   // planted: 0.9 against 0.3
+  CHECK(holds(html, "SSPO against base: cannot be told apart by near (0.000 [0.000, 0.000])"));
+  CHECK(holds(html, "SSPO against SFT: near lower by 0."));
+  CHECK(holds(html, "real pictures, preferred style"));
+  CHECK(holds(html, "26.5"));
+
+  // Without its scores and runs a demo has no results, and says so.
+  fs::remove_all(f.path / "scores"), fs::remove_all(f.path / "runs"), fs::remove_all(f.path / "vae");
+  const std::string less = demo_report(f.path);
+  check_clean(less);
+  CHECK(!holds(less, "SFT against base"));
+  CHECK(holds(less, "Results: Few winners; Pictures: Few winners; Reward against updates; Curves: Few winners; One pair, and what the gate did; Is the gate right?; The autoencoder."));
+  f.write("demo.json", "{}");
+  check_clean(demo_report(f.path));
+}
