@@ -21,7 +21,7 @@ TrainData scenes_data(const Recipe& r) {
   return data;
 }
 
-TrainData folder_data(const Recipe& r, const std::function<void(const std::string&)>& say) {
+TrainData folder_data(const Recipe& r, const std::function<void(const std::string&)>& say, bool decode) {
   io::BadSamples bad(r.integer("data.skip_bad"), [say](const Error& e) { say(std::string("passed over: ") + e.what()); });
   const auto data = std::make_shared<io::Dataset>(io::open_dataset(r.text("data.path"), bad));
   const Where where = r.has("data.where") ? Where(r.value("data.where").get<std::vector<std::string>>(), r.place("data.where")) : Where();
@@ -31,7 +31,7 @@ TrainData folder_data(const Recipe& r, const std::function<void(const std::strin
     result.texts.push_back(row.text);
     result.texts.insert(result.texts.end(), row.keywords.begin(), row.keywords.end());
     if (!where.holds(row)) continue;
-    if (r.integer("data.skip_bad") > 0) {  // those that cannot be decoded must be known before the rows are counted
+    if (decode || r.integer("data.skip_bad") > 0) {  // those that cannot be decoded must be known before the rows are counted
       try {
         io::read_picture(*data, row);
         if (!row.loser.empty()) io::read_loser(*data, row);
@@ -63,8 +63,8 @@ TrainData folder_data(const Recipe& r, const std::function<void(const std::strin
 
 }  // namespace
 
-TrainData open_train_data(const Recipe& r, const std::function<void(const std::string&)>& say) {
-  TrainData data = r.text("data.kind") == "shapes" ? scenes_data(r) : folder_data(r, say);
+TrainData open_train_data(const Recipe& r, const std::function<void(const std::string&)>& say, bool decode) {
+  TrainData data = r.text("data.kind") == "shapes" ? scenes_data(r) : folder_data(r, say, decode);
   io::Sha256 hash;
   hash.add(data.digest);
   for (const std::vector<std::string>* texts : {&data.captions, &data.texts})

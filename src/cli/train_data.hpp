@@ -18,7 +18,8 @@ struct TrainData {
   std::function<io::Image(Index i, Index side)> picture, loser;
   Index size() const { return Index(captions.size()); }
 };
-// Bad samples are told through `say` and passed over, up to data.skip_bad of them; then an Error names the next.
-TrainData open_train_data(const Recipe& recipe, const std::function<void(const std::string&)>& say);
+// Bad samples are told through `say` and passed over, up to data.skip_bad of them; then an Error names the next. decode: every picture
+// is looked at now, so that a damaged one shows before anything was made; else when it is needed.
+TrainData open_train_data(const Recipe& recipe, const std::function<void(const std::string&)>& say, bool decode = false);
 
 }  // namespace sspo::cli
