@@ -62,7 +62,7 @@ Work train(const std::string& dir, const Inputs& in, const Device& device) {
           }, p};
 }
 
-// 32 pairs, SSPO, as the trainer does it: the gradient's norm, clipping, AdamW.
+// SSPO as the trainer does it: the gradient's norm, clipping, AdamW.
 Work preference(const std::string& dir, const Inputs& in, const Device& device) {
   struct Parts {
     Loaded<UNet> policy, reference;
@@ -84,7 +84,7 @@ Work preference(const std::string& dir, const Inputs& in, const Device& device) 
           }, p};
 }
 
-// Five DDIM steps of the first 64 prompts with guidance 3: 128 samples a call.
+// Five DDIM steps of 64 prompts with guidance 3: 128 samples a call.
 Work sampling(const std::string& dir, const Inputs& in, const Device& device) {
   struct Parts {
     Loaded<UNet> unet;
@@ -92,7 +92,7 @@ Work sampling(const std::string& dir, const Inputs& in, const Device& device) {
     Tensor x, text, negative;
   };
   const auto p = std::make_shared<Parts>(Parts{{dir + "/unet", load_unet_config(dir + "/unet/config.json"), device},
-                                               load_scheduler_config(dir + "/scheduler/scheduler_config.json", SchedulerKind::ddim), in.nhwc("noise"), in("text"), in("negative")});
+                                               load_scheduler_config(dir + "/scheduler/scheduler_config.json", SchedulerKind::ddim), in.nhwc("start"), in("text"), in("negative")});
   p->unet.params.frozen();
   return {[q = p.get()] {
             const Tensor z = sample_latents(std::cref(q->unet.model), make_scheduler(q->scheduler, 5), q->x, q->text, q->negative, {.guidance = 3});

@@ -6,11 +6,11 @@
   python3 bench/demo_models.py --save                    also writes bench/results/demo-models-MACHINE-DATE.{json,md}
 
 diffusers and transformers make the models and save them, both sides load them and must find the same loss (or mean square of
-the result) before anything is timed. All in f32.
-  train        UNet and text encoder, 64 latents of 8 x 8 x 4, 16 tokens: forward, backward, AdamW
+the result) before anything is timed. All in f32, with the recipes' sizes and batches.
+  train        UNet and text encoder, latents of 8 x 8 x 4, 16 tokens: forward, backward, AdamW
   preference   32 pairs: the policy on 64, a frozen reference on 64, SSPO's loss, clipping, AdamW
   sampling     five DDIM steps of 64 prompts with guidance 3: 128 samples a call
-  vae-train    32 pictures of 32 x 32: encode, sample, decode, loss, backward, AdamW
+  vae-train    pictures of 32 x 32: encode, sample, decode, loss, backward, AdamW
   vae-decode   64 latents to pictures
 A round is our side, then each layout of PyTorch's (its quicker one counts; its AdamW is the fused one), --seconds each. Ratios are time
 of the rival / our time. On a busy machine look at the CPU's time (all threads, the least of an execution), with
@@ -44,14 +44,15 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from tiny_unet import LAYOUTS, sspo, timed  # noqa: E402
 
 WORKS = ("train", "preference", "sampling", "vae-train", "vae-decode")
-SAMPLES = {"train": 64, "preference": 32, "sampling": 64, "vae-train": 32, "vae-decode": 64}
-RECIPES = HERE.parent / "recipes" / "emoji"
+RECIPES = {name: tomllib.loads((HERE.parent / "recipes" / "emoji" / f"{name}.toml").read_text()) for name in ("vae", "base", "sspo")}
+BASE, PAIRS, PICTURES = (RECIPES[name]["train"]["batch"] for name in ("base", "sspo", "vae"))
+SAMPLES = {"train": BASE, "preference": PAIRS, "sampling": 64, "vae-train": PICTURES, "vae-decode": 64}
 
 
 def write_models(folder):
     """Models as the recipes describe them, with diffusers' initial values."""
     torch.manual_seed(1)
-    base, vae = (tomllib.loads((RECIPES / f"{name}.toml").read_text())["model"] for name in ("base", "vae"))
+    base, vae = RECIPES["base"]["model"], RECIPES["vae"]["model"]
     levels = len(vae["vae"]["block_out_channels"])
     diffusers.AutoencoderKL(**vae["vae"], latent_channels=4, down_block_types=["DownEncoderBlock2D"] * levels,
                             up_block_types=["UpDecoderBlock2D"] * levels).save_pretrained(f"{folder}/vae")
@@ -63,11 +64,11 @@ def write_models(folder):
     diffusers.DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False,
                             set_alpha_to_one=False, steps_offset=1).save_pretrained(f"{folder}/scheduler")
     normal = torch.randn
-    save_file({"sample": normal(64, 4, 8, 8), "noise": normal(64, 4, 8, 8), "timestep": torch.randint(0, 1000, (64,)),
-               "ids": torch.randint(0, text["vocab_size"] - 1, (64, length)), "text": normal(64, length, width), "negative": normal(64, length, width),
-               "winners": normal(32, 4, 8, 8), "seconds": normal(32, 4, 8, 8), "pair_noise": normal(32, 4, 8, 8), "pair_timestep": torch.randint(0, 1000, (32,)),
-               "pair_text": normal(32, length, width), "pictures": torch.rand(32, 3, 32, 32) * 2 - 1, "posterior": normal(32, 4, 8, 8),
-               "latents": normal(64, 4, 8, 8)}, f"{folder}/inputs.safetensors")
+    save_file({"sample": normal(BASE, 4, 8, 8), "noise": normal(BASE, 4, 8, 8), "timestep": torch.randint(0, 1000, (BASE,)),
+               "ids": torch.randint(0, text["vocab_size"] - 1, (BASE, length)), "start": normal(64, 4, 8, 8), "text": normal(64, length, width),
+               "negative": normal(64, length, width), "winners": normal(PAIRS, 4, 8, 8), "seconds": normal(PAIRS, 4, 8, 8), "pair_noise": normal(PAIRS, 4, 8, 8),
+               "pair_timestep": torch.randint(0, 1000, (PAIRS,)), "pair_text": normal(PAIRS, length, width), "latents": normal(64, 4, 8, 8),
+               "pictures": torch.rand(PICTURES, 3, 32, 32) * 2 - 1, "posterior": normal(PICTURES, 4, 8, 8)}, f"{folder}/inputs.safetensors")
 
 
 class Torch:
@@ -125,7 +126,7 @@ class Torch:
 
     @torch.inference_mode()
     def sampling(self):
-        x, context = self.inputs["noise"], torch.cat([self.inputs["negative"], self.inputs["text"]])
+        x, context = self.inputs["start"], torch.cat([self.inputs["negative"], self.inputs["text"]])
         self.scheduler.set_timesteps(5)
         for t in self.scheduler.timesteps:
             off, on = self.unet(torch.cat([x, x]), t, context, return_dict=False)[0].chunk(2)
@@ -165,7 +166,7 @@ def measure(options, folder, work):
 def markdown(header, results, ops):
     lines = [f"# The demo's models at work: {header['machine']}, {header['date']}", "",
              f"{header['threads']} threads; {header['compiler']}; {header['rivals']}; {header['rounds']} rounds of {header['seconds']} s a side, alternating.",
-             "Times in ms, minimum (median). Ratio = time of the rival / our time; more is better for us.", "",
+             "Times in ms, minimum (median). Ratio = time of the rival / our time; more is better for us. Batches: " + ", ".join(f"{k} {v}" for k, v in SAMPLES.items()) + ".", "",
              "| work | side | ms | samples/s | CPU ms | ratio of minima | of medians | of CPU |", "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     for work, sides in results.items():
         for name, s in sides.items():

@@ -8,7 +8,7 @@ build_packages=(g++ cmake ninja-build git pkg-config libeigen3-dev doctest-dev l
                 libjpeg62-turbo-dev libtomlplusplus-dev libfreetype-dev libharfbuzz-dev libpugixml-dev)
 demo_packages=(fonts-noto-color-emoji unicode-cldr-core ruby-gemojione)  # pictures and words, no code
 ci_packages=(make ccache clang libomp-14-dev libclang-rt-14-dev)
-bench_packages=(libbenchmark-dev libdnnl-dev libopenblas-dev python3)
+bench_packages=(libbenchmark-dev libdnnl-dev ocl-icd-opencl-dev libopenblas-dev python3)  # OpenCL: dnnl's CMake files ask for it
 
 say() { printf '%s\n' "$*" >&2; }
 

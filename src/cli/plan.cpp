@@ -119,7 +119,7 @@ double unet_flops(const Recipe& r, TrainModel& m, const Device& device) {  // of
   return flops_of(trace);
 }
 double vae_flops(TrainModel& m, const Device& device) {
-  const Tensor x = cast(normal(Rng{1}, {1, m.side, m.side, 3}, device), m.dtype);
+  const Tensor x = cast(normal(Rng{1}, {pictures_at_once(m.side), m.side, m.side, 3}, device), m.dtype);
   Trace trace(device);
   m.vae.model->decode(m.vae.model->encode(x).mean);
   return flops_of(trace);
@@ -143,7 +143,7 @@ Drawn drawn_by(const Recipe& r, Index samples) {
 }
 
 double judge_flops(TrainModel& m, const Device& device) {
-  const Tensor x = normal(Rng{1}, {1, m.side, m.side, 3}, device);
+  const Tensor x = normal(Rng{1}, {pictures_at_once(m.side), m.side, m.side, 3}, device);
   Trace trace(device);
   m.judge.model->style(x), m.judge.model->embed(m.judge.model->features(x));
   return flops_of(trace);
@@ -170,7 +170,7 @@ MemoryPlan plan_memory(const Recipe& r, const TrainData& data, const PlanOptions
   };
 
   const bool unet = trains_unet(r), own = unet && r.boolean("train.recompute");
-  if (unet) plan.encoding = stage([&] { m.vae.model->encode(cast(normal(Rng{1}, {1, m.side, m.side, 3}, device), m.dtype)); });
+  if (unet) plan.encoding = stage([&] { m.vae.model->encode(cast(normal(Rng{1}, {pictures_at_once(m.side), m.side, m.side, 3}, device), m.dtype)); });
   if (m.judge.there() && m.vae.there())
     plan.encoding = stage([&] { m.vae.model->decode(m.vae.model->encode(cast(normal(Rng{1}, {16, m.side, m.side, 3}, device), m.dtype)).mean); });
   if (unet && m.text_encoder.frozen)

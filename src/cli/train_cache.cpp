@@ -9,6 +9,8 @@
 namespace sspo::cli {
 namespace {
 
+constexpr Index latents_in_shard = 16;
+
 std::string digest_of(const Params& params) {
   io::Sha256 hash;
   for (const Param& p : params) {
@@ -34,18 +36,26 @@ std::shared_ptr<TensorStore> filled(const TrainContext& c, const std::string& wh
   return store;
 }
 
+// Pictures first ... last - 1 as the autoencoder takes them, [n, H, W, 3].
+Tensor pictures(const TrainContext& c, const std::function<io::Image(Index, Index)>& picture, Index first, Index last) {
+  std::vector<io::Image> all;
+  for (Index i = first; i < last; ++i) all.push_back(picture(i, c.model.side));
+  return cast(io::to_tensor(all, c.device), c.model.dtype);
+}
+
 }  // namespace
+
+Index pictures_at_once(Index side) { return std::clamp<Index>(128 * 128 / (side * side), 1, latents_in_shard); }
 
 std::shared_ptr<TensorStore> latent_cache(const TrainContext& c, bool losers) {
   const Autoencoder& vae = *c.model.vae.model;
   const std::string what = losers ? "loser-latents" : "latents";
   const io::Metadata about{{"what", what}, {"data", c.data.digest}, {"weights", digest_of(*c.model.vae.frozen)}, {"dtype", std::string(name_of(c.model.dtype))},
                            {"transform", "centre crop, lanczos, " + std::to_string(c.model.side)}};
-  return filled(c, what, c.data.size(), about, 16, [&](Index first, Index last) {
+  return filled(c, what, c.data.size(), about, latents_in_shard, [&](Index first, Index last) {
     Tensors all;
-    for (Index i = first; i < last; ++i) {  // each alone: the autoencoder takes most memory
-      const io::Image picture = (losers ? c.data.loser : c.data.picture)(i, c.model.side);
-      const Moments m = vae.encode(cast(io::to_tensor({picture}, c.device), c.model.dtype));
+    for (Index i = first, n = pictures_at_once(c.model.side); i < last; i += n) {
+      const Moments m = vae.encode(pictures(c, losers ? c.data.loser : c.data.picture, i, std::min(i + n, last)));
       all.push_back(cast(cat({m.mean, m.logvar}, -1), DType::f32));
     }
     return cat(all, 0);
@@ -100,8 +110,9 @@ Tensor CaptionStates::rows(const std::vector<std::string>& captions) const {
 
 double measured_scaling_factor(const TrainContext& c, const Autoencoder& vae) {
   double sum = 0, squares = 0, count = 0;
-  for (Index i = 0; i < std::min<Index>(c.data.size(), 256); ++i) {
-    const Tensor mean_ = cast(vae.encode(cast(io::to_tensor({c.data.picture(i, c.model.side)}, c.device), c.model.dtype)).mean, DType::f64);
+  const Index pictures_seen = std::min<Index>(c.data.size(), 256);
+  for (Index i = 0, n = pictures_at_once(c.model.side); i < pictures_seen; i += n) {
+    const Tensor mean_ = cast(vae.encode(pictures(c, c.data.picture, i, std::min(i + n, pictures_seen))).mean, DType::f64);
     sum += sspo::sum(detach(mean_)).item<double>(), squares += sspo::sum(square(detach(mean_))).item<double>(), count += double(mean_.numel());
   }
   const double variance = squares / count - (sum / count) * (sum / count);

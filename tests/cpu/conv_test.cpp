@@ -212,6 +212,8 @@ TEST_CASE("conv: pixels enough for copied images, channels enough for outer prod
   check_both(square(1, 33, 32, 8, 3, 1, 2, 2));   // dilation: outer products alone
   check_both(square(5, 33, 16, 8, 3, 2, 1));
   check_both(square(8, 24, 16, 8, 1, 2, 0));
+  check_both(square(2, 24, 3, 16, 3, 1, 1));      // a picture's channels
+  check_both(square(3, 9, 2, 32, 3, 1, 1, 2));
   check_both({.batch = 3, .h = 41, .w = 30, .in = 16, .out = 8, .kh = 2, .kw = 5, .stride_h = 2, .stride_w = 1, .dilation_h = 3, .top = 1, .bottom = 4, .left = 6, .right = 0});
   check_both({.batch = 4, .h = 40, .w = 37, .in = 32, .out = 16, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2, .bottom = 1, .right = 1, .groups = 2});
   check_both({.batch = 300, .h = 2, .w = 2, .in = 16, .out = 16, .kh = 3, .kw = 3, .top = 3, .bottom = 3, .left = 3, .right = 3});  // y wider than x

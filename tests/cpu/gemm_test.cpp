@@ -171,6 +171,13 @@ TEST_CASE("gemm: tall, wide and deep") {
     }
 }
 
+TEST_CASE("gemm: sums of outer products") {
+  for (const auto& s : {std::array<Index, 3>{70, 48, 200}, {17, 24, 5003}, {9, 200, 64}, {600, 64, 300}}) {
+    check_all({.m = s[0], .n = s[1], .k = s[2], .a = Layout::k_outside, .b = Layout::k_outside});
+    check_all({.m = s[0], .n = s[1], .k = s[2], .a = Layout::k_outside, .b = Layout::k_outside, .accumulate = true});
+  }
+}
+
 TEST_CASE("gemm: few rows") {
   for (Index m = 1; m <= 9; ++m)
     for (Layout b : layouts) check_all({.m = m, .n = 67, .k = 515, .b = b, .bias = true, .act = Activation::relu});

@@ -142,7 +142,7 @@ struct ConvImages {
   // Tasks are whole rows of the grid, or whole images where they are small, and whole tiles where that can be; blocks of k are whole strips.
   template <class P>
   void cut(const Size& s, Plan& p) const {
-    const Index image = patches.grid_w * patches.grid_h, unit = image <= 96 ? image : patches.grid_w, wanted = min(288, max(96, s.m / 16));
+    const Index image = patches.grid_w * patches.grid_h, wanted = min(288, max(48, s.m / 16)), unit = image <= wanted ? image : patches.grid_w;
     p.rows = ceil_div(wanted, unit) * unit;
     for (Index rows = p.rows; rows <= p.rows + wanted; rows += unit)
       if (rows % P::MR == 0) { p.rows = rows; break; }
@@ -198,7 +198,7 @@ struct ConvImages {
 template <class T, class B, class C>
 void multiply_patches(const Context& ctx, const Size& size, const ConvPatches<T>& patches, const B& b, const C& c, const Finish<T>& f, const void* packed = nullptr) {
   if constexpr (std::is_same_v<T, typename Products<T>::Word>) {
-    if (size.m >= 1024 && ConvImages<T>::can(patches)) return multiply<T, T>(ctx, size, ConvImages<T>{patches}, b, c, f, packed);
+    if (size.m >= 256 && ConvImages<T>::can(patches)) return multiply<T, T>(ctx, size, ConvImages<T>{patches}, b, c, f, packed);
   }
   multiply<T, T>(ctx, size, patches, b, c, f, packed);
 }
@@ -317,6 +317,20 @@ struct ConvTaps {
   }
 };
 
+// The same with x as A and gy as B: for a picture's few channels, when y's fill registers.
+struct SwappedTaps {
+  const ConvTaps& of;
+  Index taps() const { return of.taps(); }
+  Index lines() const { return of.lines(); }
+  Index line_positions() const { return of.line_positions(); }
+  Index apart() const { return 1; }
+  Index runs(Index tap, Range rows, OuterRun* to) const {
+    const Index count = of.runs(tap, rows, to);
+    for (Index i = 0; i < count; ++i) to[i] = {to[i].b, to[i].a, to[i].count};
+    return count;
+  }
+};
+
 template <class T, class Out>
 void weight_gradient(const Context& ctx, const ConvWeightGradientArgs& a) {
   const ConvShape& s = a.shape;
@@ -324,8 +338,20 @@ void weight_gradient(const Context& ctx, const ConvWeightGradientArgs& a) {
   Finish<Out> f;
   f.accumulate = a.accumulate;
   if constexpr (std::is_same_v<T, Out> && std::is_same_v<T, typename Products<T>::Sum>) {
-    if (in % Pack<T>::size == 0 && in <= outer_most && out <= outer_most) {
-      const ConvTaps taps{s.kh, s.kw, s.h, s.w, ho, wo, s.batch, forward_taps(s.kh, s.stride_h, s.top, s.dilation_h), forward_taps(s.kw, s.stride_w, s.left, s.dilation_w)};
+    constexpr Index W = Pack<T>::size;
+    const ConvTaps taps{s.kh, s.kw, s.h, s.w, ho, wo, s.batch, forward_taps(s.kh, s.stride_h, s.top, s.dilation_h), forward_taps(s.kw, s.stride_w, s.left, s.dilation_w)};
+    if (in < W && out % W == 0 && out <= outer_most && s.stride_w == 1 && s.groups == 1) {
+      const Workspace w(ctx, std::size_t(k * out) * sizeof(T));
+      T *const turned = w.as<T>(), *const gw = static_cast<T*>(a.gw);  // [in, taps, out]
+      multiply_outer<T>(ctx, Outer<T, SwappedTaps>{static_cast<const T*>(a.x), static_cast<const T*>(a.gy), in, out, in, out, SwappedTaps{taps}}, turned, k / in * out, false);
+      for (Index o = 0; o < out; ++o)
+        for (Index i = 0; i < k; ++i) {  // (tap, channel)
+          const T g = turned[(i % in * (k / in) + i / in) * out + o];
+          gw[o * k + i] = a.accumulate ? gw[o * k + i] + g : g;
+        }
+      return;
+    }
+    if (in % W == 0 && in <= outer_most && out <= outer_most) {
       for (Index g = 0; g < s.groups; ++g)
         multiply_outer<T>(ctx, Outer<T, ConvTaps>{static_cast<const T*>(a.gy) + g * out, static_cast<const T*>(a.x) + g * in, s.out, s.in, out, in, taps},
                           static_cast<T*>(a.gw) + g * out * k, k, a.accumulate);

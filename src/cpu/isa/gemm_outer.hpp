@@ -71,7 +71,7 @@ inline OuterPlan outer_plan(Index m, Index taps, Index channels, Index lines, In
   p.slices = small ? max(1, min(16, lines * line_positions / 1024)) : 1;
   p.slice_lines = max(1, ceil_div(lines, p.slices));
   p.slices = max(1, ceil_div(lines, p.slice_lines));
-  p.task_blocks = p.slices > 1 ? p.blocks : ceil_div(p.blocks, 18);
+  p.task_blocks = ceil_div(p.blocks, ceil_div(18, p.slices));  // tasks enough for many threads
   return p;
 }
 

@@ -92,12 +92,12 @@ struct GroupNorm {
     const T* origin = x + sample * P * K;
     for (Index g = 0; g < G; ++g) {
       const Index c0 = g * size, c1 = c0 + size;
-      const double base = value(origin[c0]), count = double(P);
+      const double base = value(origin[c0]), count = double(P), share = 1 / count;
       double offset = 0, squares = 0;
-      for (Index c = c0; c < c1; ++c) offset += (value(origin[c]) - base) + sums[c] / count;
+      for (Index c = c0; c < c1; ++c) offset += (value(origin[c]) - base) + sums[c] * share;
       offset /= double(size);
       for (Index c = c0; c < c1; ++c) {
-        const double own = sums[c] / count, away = (value(origin[c]) - base) + own - offset;
+        const double own = sums[c] * share, away = (value(origin[c]) - base) + own - offset;
         const double inside = sums[K + c] - sums[c] * own;
         squares += (inside > 0 || inside != inside ? inside : 0) + count * away * away;
       }
@@ -188,11 +188,14 @@ struct GroupNormGrad {
 
   void prepare(Index sample, C* plan) const {
     const Index G = args.groups, size = K / G;
-    for (Index c = 0; c < K; ++c) {
-      const double mean = args.mean[sample * G + c / size], a = at<T>(args.gamma, c, 1) * args.rstd[sample * G + c / size];
-      plan[c] = C(mean);
-      plan[K + c] = C(a);
-      plan[2 * K + c] = C(at<T>(args.beta, c, 0) - (mean - double(C(mean))) * a);
+    for (Index j = 0; j < G; ++j) {
+      const double mean = args.mean[sample * G + j], rstd = args.rstd[sample * G + j];
+      for (Index c = j * size; c < (j + 1) * size; ++c) {
+        const double a = at<T>(args.gamma, c, 1) * rstd;
+        plan[c] = C(mean);
+        plan[K + c] = C(a);
+        plan[2 * K + c] = C(at<T>(args.beta, c, 0) - (mean - double(C(mean))) * a);
+      }
     }
   }
 
@@ -305,13 +308,11 @@ void group_norm_grad_of(const Context& ctx, const GroupNormGradArgs& args) {
     });
   }
   const bool any_position = B * P > 0;
+  for (Index b = 1; any_position && b < B; ++b)
+    for (Index i = 0; i < 2 * K; ++i) totals[i] += totals[b * 2 * K + i];
   for (int which = 0; which < 2; ++which) {
     T* out = static_cast<T*>(which == 0 ? args.dbeta : args.dgamma);
-    for (Index c = 0; out && c < K; ++c) {
-      double s = 0;
-      for (Index b = 0; any_position && b < B; ++b) s += totals[(2 * b + which) * K + c];
-      put(s, out[c]);
-    }
+    for (Index c = 0; out && c < K; ++c) put(any_position ? totals[which * K + c] : 0.0, out[c]);
   }
 }
 template <class T, class C>
