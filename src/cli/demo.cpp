@@ -234,7 +234,7 @@ class Demo {
     fmt::print("{:<24} {:>4} {:>6} {:>6} {:>8} {:>6} {:>8}\n", "", "runs", "near", "style", "caption", "R@1", "Frechet");
     for (const io::Json& row : table)
       fmt::print("{:<24} {:>4} {:>6.3f} {:>6.3f} {:>8.3f} {:>6.3f} {:>8}\n", row["model"].get<std::string>(), row["runs"].get<int>(), row["near"].get<double>(), row["style"].get<double>(),
-                 row["caption"].get<double>(), row["r1"].get<double>(), row.contains("frechet") ? fmt::format("{:.1f}", row["frechet"].get<double>()) : "");
+                 row["caption"].get<double>(), row["R@1"].get<double>(), row.contains("frechet") ? fmt::format("{:.1f}", row["frechet"].get<double>()) : "");
   }
 
   const DemoOptions& o_;

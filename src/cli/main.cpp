@@ -72,6 +72,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace sspo::cli;
+  wait_with_manners(argv);
   try {
     return run(argc, argv);
   } catch (const Interrupted& e) {

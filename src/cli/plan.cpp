@@ -10,6 +10,7 @@
 #include "cli/train_tasks.hpp"
 #include "sspo/grad/trace.hpp"
 #include "sspo/ops/loss.hpp"
+#include "sspo/tensor/rehearsal.hpp"
 #include "sspo/train/preference.hpp"
 
 namespace sspo::cli {
@@ -150,8 +151,11 @@ double judge_flops(TrainModel& m, const Device& device) {
 
 }  // namespace
 
-MemoryPlan plan_memory(const Recipe& r, TrainModel& m, Index samples, bool both) {
-  const Device device = m.trained.device();
+MemoryPlan plan_memory(const Recipe& r, const TrainData& data, const PlanOptions& o) {
+  constexpr std::uint64_t large = std::uint64_t(256) << 20;  // bytes of weights
+  Device device = rehearsal_device(o.cpu);
+  TrainModel m = make_train_model(r, data, device, false);
+  if (device.memory().in_use < large) device = Device::cpu(o.cpu), m = make_train_model(r, data, device, false);
   MemoryPlan plan;
   plan.weights = tensor_bytes(m.trained), plan.gradients = plan.weights, plan.moments = 2 * plan.weights;
   plan.ema = r.number("train.ema") > 0 ? plan.weights : 0;
@@ -174,7 +178,7 @@ MemoryPlan plan_memory(const Recipe& r, TrainModel& m, Index samples, bool both)
   std::optional<UNet> reference;  // the last of those that are in memory at once
   std::vector<Params> numbers;
   if (needs_reference(r))
-    for (Index i = 0; i < std::min(r.integer("preference.loaded"), drawn_by(r, samples).references); ++i) {
+    for (Index i = 0; i < std::min(r.integer("preference.loaded"), drawn_by(r, data.size()).references); ++i) {
       plan.reference += unet_bytes(m);
       reference.emplace(numbers.emplace_back(device, Rng{6}), m.unet.config);
       numbers.back().frozen().compute_in(m.dtype);
@@ -187,12 +191,11 @@ MemoryPlan plan_memory(const Recipe& r, TrainModel& m, Index samples, bool both)
   plan.peak = most + plan.moments + plan.ema;
   plan.peak += plan.peak / 33;  // three in a hundred for what lives beside a step: the batch, its terms, rows of the caches
   (own ? plan.recomputed : plan.plain) = plan.training;
-  if (both && unet) {
+  if (o.both && unet) {
     m.unet.model->recompute_blocks(!own);
     (own ? plan.plain : plan.recomputed) = stage([&] { step_like(r, m, reference, device); });
     m.unet.model->recompute_blocks(own);
   }
-  device.reset_peak_memory();
   return plan;
 }
 
@@ -230,10 +233,11 @@ void require_memory(const MemoryPlan& plan, std::size_t limit) {
 
 void plan(const PlanCommand& o) {
   const Recipe r = read_recipe(o.recipe, o.settings);
-  const Device device = Device::cpu({.threads = o.threads, .isa = o.isa});
+  const CpuOptions cpu{.threads = o.threads, .isa = o.isa};
+  const Device device = rehearsal_device(cpu);
   const TrainData data = open_train_data(r, [](const std::string& line) { fmt::print(stderr, "{}\n", io::printable(line, 4096)); });
-  TrainModel m = make_train_model(r, data, device);
-  const MemoryPlan p = plan_memory(r, m, data.size(), true);
+  TrainModel m = make_train_model(r, data, device, false);
+  const MemoryPlan p = plan_memory(r, data, {.both = true, .cpu = cpu});
   const Index B = r.integer("train.batch"), steps = r.kind() == preference ? r.integer("preference.phases") * r.integer("preference.updates") : r.integer("train.steps");
   const std::uint64_t pictures = drawn_by(r, data.size()).pictures;
   // A gradient costs a forward pass and about two of its size; pairs are two images, and the reference sees both.

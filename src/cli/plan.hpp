@@ -10,7 +10,8 @@
 namespace sspo::cli {
 
 // Bytes. A rehearsal on made-up numbers: a picture is encoded, the sampler called, two micro-batches taken; the peak is that of the
-// whole, so that what kernels keep of weights in their own form counts, too.
+// whole, so that what kernels keep of weights in their own form counts, too. A large model is rehearsed on a device that computes and
+// touches nothing (tensor/rehearsal.hpp); beside a small one the workspaces of kernels count, and it is rehearsed for real.
 struct MemoryPlan {
   std::uint64_t weights = 0, frozen = 0, gradients = 0, moments = 0, ema = 0, reference = 0;
   std::uint64_t training = 0;        // gradients, activations and whatever is temporary in a step, as the recipe has it
@@ -18,8 +19,11 @@ struct MemoryPlan {
   std::uint64_t sampling = 0, encoding = 0;  // temporary in self-sampling, in filling the latent cache
   std::uint64_t peak = 0;            // the most in use at once
 };
-// samples: of the data set. Leaves the model as it was. both: with recompute and without.
-MemoryPlan plan_memory(const Recipe& recipe, TrainModel& model, Index samples, bool both);
+struct PlanOptions {
+  bool both = false;  // with recompute and without
+  CpuOptions cpu = {};
+};
+MemoryPlan plan_memory(const Recipe& recipe, const TrainData& data, const PlanOptions& options);
 
 // What a run writes at most, in the main: checkpoints, pool, caches, self-samples, the exported model.
 std::uint64_t disk_bytes(const Recipe& recipe, const TrainModel& model, const TrainData& data);

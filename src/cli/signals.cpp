@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <initializer_list>
 
 namespace sspo::cli {
@@ -16,6 +17,12 @@ void on_signal(int signal) {
 }
 
 }  // namespace
+
+void wait_with_manners(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
+  setenv("GOMP_SPINCOUNT", "10000", 1);
+  execv("/proc/self/exe", argv);  // comes back only where it cannot: then as it is
+}
 
 void catch_signals() {
   struct sigaction action = {};

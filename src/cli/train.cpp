@@ -43,17 +43,12 @@ TrainSummary train(const TrainCommand& o) {
   const Recipe recipe = read_recipe(o.recipe, o.settings);
   check_folder(o);
   const Device device = Device::cpu({.threads = o.threads, .isa = o.isa, .budget = o.max_memory.empty() ? 0 : bytes_of(o.max_memory)});
-  const TrainData data = open_train_data(recipe, say);
+  std::error_code none;
+  const bool begun = fs::exists(o.out + "/recipe.toml", none);  // then its pictures were looked at
+  const TrainData data = open_train_data(recipe, say, {.decode = !begun});
+  if (!o.max_memory.empty()) require_memory(plan_memory(recipe, data, {.cpu = {.threads = o.threads, .isa = o.isa}}), bytes_of(o.max_memory));
   TrainModel model = make_train_model(recipe, data, device);
   stop_if_interrupted();
-  if (!o.max_memory.empty()) {
-    try {
-      require_memory(plan_memory(recipe, model, data.size(), false), bytes_of(o.max_memory));
-    } catch (const Error& e) {
-      if (e.info().kind != ErrorKind::memory) throw;
-      fail({.op = "--max-memory", .what = "not enough for one step", .got = o.max_memory, .hint = "sspo plan says what the recipe takes"}, Site{});
-    }
-  }
 
   const RunFolder run(o.out);
   const std::string resolved = recipe.resolved();
@@ -95,7 +90,6 @@ TrainSummary train(const TrainCommand& o) {
   watchdog.beat("exporting the model");
   const Params& result = ema ? ema->params() : model.trained;
   const std::string folder = run / "model";
-  std::error_code none;
   if (!fs::exists(folder, none)) {
     if (recipe.kind() == pretrain_vae && !recipe.given("model.vae.scaling_factor")) {
       if (ema)

@@ -21,7 +21,7 @@ TrainData scenes_data(const Recipe& r) {
   return data;
 }
 
-TrainData folder_data(const Recipe& r, const Where& where, const std::function<void(const std::string&)>& say) {
+TrainData folder_data(const Recipe& r, const Where& where, const std::function<void(const std::string&)>& say, bool decode) {
   io::BadSamples bad(r.integer("data.skip_bad"), [say](const Error& e) { say(std::string("passed over: ") + e.what()); });
   const auto data = std::make_shared<io::Dataset>(io::open_dataset(r.text("data.path"), bad));
   auto rows = std::make_shared<std::vector<io::Row>>();
@@ -30,7 +30,7 @@ TrainData folder_data(const Recipe& r, const Where& where, const std::function<v
     result.texts.push_back(row.text);
     result.texts.insert(result.texts.end(), row.keywords.begin(), row.keywords.end());
     if (!where.holds(row)) continue;
-    if (r.integer("data.skip_bad") > 0) {  // those that cannot be decoded must be known before the rows are counted
+    if (decode || r.integer("data.skip_bad") > 0) {  // those that cannot be decoded must be known before the rows are counted
       try {
         io::read_picture(*data, row);
         if (!row.loser.empty()) io::read_loser(*data, row);
@@ -65,8 +65,8 @@ TrainData folder_data(const Recipe& r, const Where& where, const std::function<v
 
 Where where_of(const Recipe& r, std::string_view key) { return r.has(key) ? Where(r.value(key).get<std::vector<std::string>>(), r.place(key)) : Where(); }
 
-TrainData open_train_data(const Recipe& r, const std::function<void(const std::string&)>& say, std::string_view where) {
-  TrainData data = r.text("data.kind") == "shapes" ? scenes_data(r) : folder_data(r, where_of(r, where), say);
+TrainData open_train_data(const Recipe& r, const std::function<void(const std::string&)>& say, TrainDataOptions o) {
+  TrainData data = r.text("data.kind") == "shapes" ? scenes_data(r) : folder_data(r, where_of(r, o.where), say, o.decode);
   io::Sha256 hash;
   hash.add(data.digest);
   for (const std::vector<std::string>* texts : {&data.captions, &data.texts})

@@ -20,9 +20,12 @@ struct TrainData {
   std::function<io::Image(Index i, Index side)> picture, loser;
   Index size() const { return Index(captions.size()); }
 };
+struct TrainDataOptions {
+  std::string_view where = "data.where";  // the key whose conditions choose the rows
+  bool decode = false;                    // every picture is looked at now, so that a damaged one shows before anything was made
+};
 // Bad samples are told through `say` and passed over, up to data.skip_bad of them; then an Error names the next.
-// `where`: the key whose conditions choose the rows.
-TrainData open_train_data(const Recipe& recipe, const std::function<void(const std::string&)>& say, std::string_view where = "data.where");
+TrainData open_train_data(const Recipe& recipe, const std::function<void(const std::string&)>& say, TrainDataOptions options = {});
 Where where_of(const Recipe& recipe, std::string_view key);  // the conditions it holds; none if it is not set
 
 }  // namespace sspo::cli

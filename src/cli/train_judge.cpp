@@ -89,7 +89,7 @@ class Judging {
     const io::Dataset all = io::open_dataset(c.recipe.text("data.path"), bad);
     const Where held_out = where_of(c.recipe, "judge.held_out");
     if (std::any_of(all.rows.begin(), all.rows.end(), [&](const io::Row& row) { return held_out.holds(row); }))
-      held_out_ = read_split(c, open_train_data(c.recipe, c.say, "judge.held_out"), "held-out-seen");
+      held_out_ = read_split(c, open_train_data(c.recipe, c.say, {.where = "judge.held_out"}), "held-out-seen");
   }
 
   StepResult gradients(Index step) const {

@@ -26,8 +26,8 @@ void fill(io::Json& json, const char* name, const io::Json& value) {
 
 class Maker {
  public:
-  Maker(const Recipe& r, const TrainData& data, const Device& device)
-      : r_(r), data_(data), device_(device), path_(r.text("model.path")), rng_(Rng(std::uint64_t(r.integer("seed"))) / "init"),
+  Maker(const Recipe& r, const TrainData& data, const Device& device, bool read_weights)
+      : r_(r), data_(data), device_(device), read_weights_(read_weights), path_(r.text("model.path")), rng_(Rng(std::uint64_t(r.integer("seed"))) / "init"),
         m_{.trained = Params(device, rng_), .dtype = r.text("train.dtype") == "bf16" ? DType::bf16 : DType::f32} {}
 
   TrainModel make() {
@@ -180,13 +180,14 @@ class Maker {
   template <class Model>
   void add(const std::string& name, Part<Model>& part, bool trained) {
     Params numbers(device_, rng_ / name);
-    if (!fresh(name)) {
+    const bool stored = read_weights_ && !fresh(name);
+    if (stored) {
       numbers = load_params<Model>(part.config, folder(name), {}, {.dtype = DType::f32, .device = device_});
       hash_.add(name + " " + weights_hash(folder(name)));
     }
     hash_.add(name + part.json);
     if (trained) {
-      if (!fresh(name))
+      if (stored)
         for (const Param& p : numbers) m_.trained.adopt(name + "." + p.name(), p.value());
       part.model.emplace(m_.trained / name, part.config);
       return;
@@ -199,6 +200,7 @@ class Maker {
   const Recipe& r_;
   const TrainData& data_;
   Device device_;
+  bool read_weights_;
   std::string path_;
   Rng rng_;
   TrainModel m_;
@@ -212,7 +214,9 @@ void save_part(const Part<Model>& part, const std::string& name, const Params& f
 
 }  // namespace
 
-TrainModel make_train_model(const Recipe& recipe, const TrainData& data, const Device& device) { return Maker(recipe, data, device).make(); }
+TrainModel make_train_model(const Recipe& recipe, const TrainData& data, const Device& device, bool read_weights) {
+  return Maker(recipe, data, device, read_weights).make();
+}
 
 std::vector<io::NamedTensor> part_weights(const Params& from, const std::string& part) {
   std::vector<io::NamedTensor> tensors;

@@ -34,8 +34,9 @@ struct TrainModel {
   Shape latent = {};               // [h, w, C] of one
 };
 
-// Error{file}: a part is missing, damaged, or does not fit the others.
-TrainModel make_train_model(const Recipe& recipe, const TrainData& data, const Device& device);
+// Error{file}: a part is missing, damaged, or does not fit the others. read_weights = false, for plans: a part's numbers are new ones
+// wherever they would come from; its files are not opened, and there is no digest of them.
+TrainModel make_train_model(const Recipe& recipe, const TrainData& data, const Device& device, bool read_weights = true);
 
 // The numbers of a trained part under the names of its checkpoint; `from`: TrainModel::trained, or an average of it.
 std::vector<io::NamedTensor> part_weights(const Params& from, const std::string& part);

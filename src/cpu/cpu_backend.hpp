@@ -5,6 +5,7 @@
 
 namespace sspo::cpu {
 
-std::shared_ptr<DeviceState> make_device(const CpuOptions& options);
+// computes = false: tensors are allocated and counted, nothing is written to them: see tensor/rehearsal.hpp.
+std::shared_ptr<DeviceState> make_device(const CpuOptions& options, bool computes = true);
 
 }  // namespace sspo::cpu

@@ -60,7 +60,7 @@ Judge::Judge(const Scope& p, const JudgeConfig& c)
       tokens_(p / "text" / "tokens", c.vocab_size, c.token_width),
       text_hidden_(p / "text" / "hidden", c.token_width, c.token_width),
       text_out_(p / "text" / "out", c.token_width, c.embedding),
-      log_scale_((p / "text").param("log_scale", {}, init::constant(std::log(20.0)))) {
+      log_scale_((p / "text").param("log_scale", {}, init::constant(std::log(10.0)))) {
   for (std::size_t i = 0; i < c.style_channels.size(); ++i)
     style_.emplace_back(p / "style" / "convs" / Index(i), i ? c.style_channels[i - 1] : 3, c.style_channels[i], i % 2 ? 1 : 2);
   for (std::size_t i = 0; i < c.picture_channels.size(); ++i)

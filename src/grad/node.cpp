@@ -42,9 +42,10 @@ Tensor track(const Tensor& x, std::string label, Site at) {
 
 std::string graph(const Tensor& y) {
   if (!y.tracked()) return "not tracked: " + y.str() + "\n";
-  // Deepest first: every op stands above its inputs. Those of equal depth stand as they are met.
-  using Place = std::pair<int, int>;  // (-depth, -order of arrival)
-  std::map<Place, const Node*> waiting{{{-y.node()->depth, 0}, y.node().get()}};
+  // From the last made to the first; leaves at the end, as they are met.
+  using Place = std::pair<unsigned, int>;  // (ops made since, -order of arrival)
+  const auto since = [&](const Node& n) { return n.pullback ? unsigned(y.node()->depth) - unsigned(n.depth) : ~0u; };
+  std::map<Place, const Node*> waiting{{{since(*y.node()), 0}, y.node().get()}};
   std::unordered_set<const Node*> met{y.node().get()};
   std::vector<const Node*> order;
   while (!waiting.empty()) {
@@ -52,7 +53,7 @@ std::string graph(const Tensor& y) {
     waiting.erase(waiting.begin());
     order.push_back(n);
     for (const Edge& e : n->inputs)
-      if (e.node && met.insert(e.node.get()).second) waiting.emplace(Place{-e.node->depth, -int(met.size())}, e.node.get());
+      if (e.node && met.insert(e.node.get()).second) waiting.emplace(Place{since(*e.node), -int(met.size())}, e.node.get());
   }
   std::unordered_map<const Node*, std::size_t> place;
   for (std::size_t i = 0; i < order.size(); ++i) place[order[i]] = order.size() - 1 - i;
@@ -80,6 +81,7 @@ std::string graph(const Tensor& y) {
 namespace detail {
 namespace {
 thread_local RecordingPause* pause = nullptr;
+thread_local unsigned deepest = 0;  // of this thread's nodes
 }
 
 RecordingPause::RecordingPause() : outer_(pause) { pause = this; }
@@ -140,8 +142,9 @@ std::shared_ptr<Node> make_node(const OpInfo& op, std::span<const Tensor> inputs
   node->kept.resize(inputs.size());
   for (const Tensor& x : inputs) {
     node->inputs.push_back({x.node(), x.defined() ? x.meta() : Meta{}});
-    if (x.tracked()) node->depth = std::max(node->depth, x.node()->depth + 1);
+    if (x.tracked() && int(unsigned(x.node()->depth) - deepest) > 0) deepest = unsigned(x.node()->depth);  // another thread made it
   }
+  node->depth = int(++deepest);
   return node;
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "sspo/ops/elementwise.hpp"
 #include "sspo/ops/movement.hpp"
@@ -79,54 +78,51 @@ void Gradients::add(const Gradients& other) {
 
 namespace {
 
-using Stops = std::unordered_set<const Node*>;
+constexpr OpInfo recompute_info{"recompute", "f(x), run again in backward"};
 
-// The walk of reverse mode. Nodes in `stops` are treated as leaves.
+using ToInput = Function<void(std::size_t input, Tensor g)>;
+struct Stops {
+  std::unordered_map<const Node*, std::size_t> numbers;  // nodes that stand for the inputs of a function
+  ToInput to_input;
+};
+
+// The walk of reverse mode. It ends at leaves and at nodes in `stops`.
 void walk(const Tensor& y, Tensor seed, bool differentiable, const Stops& stops, Gradients& into, Site at);
 
-// dL/dinputs of y = f(inputs), by running f again and walking back to the inputs alone. Leaves that f
-// reached by itself (parameters) go to `leaves`.
-Tensors gradient_through(const Function<Tensor(const Tensors&)>& f, const Tensors& inputs, const std::vector<bool>& need,
-                         const Tensor& g, bool differentiable, Gradients& leaves, Site at) {
+// dL/dinputs of y = f(inputs), by running f again and walking back to the inputs alone. Every contribution goes to `leaves` (those
+// that f reached by itself, parameters) or to to_input the moment it is known: all sums are made in the order that they have where f
+// is recorded, and so to the same bits.
+void gradient_through(const Function<Tensor(const Tensors&)>& f, const Tensors& inputs, const std::vector<bool>& need, const Tensor& g, bool differentiable,
+                      Gradients& leaves, const ToInput& to_input, Site at) {
   static constexpr OpInfo alias_info{"alias", "x"};
   Tensors alias = inputs;
-  Stops stops;
+  Stops stops{.numbers = {}, .to_input = to_input};
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (!need[i]) continue;
-    auto node = std::make_shared<Node>();
-    node->op = &alias_info;
-    node->meta = inputs[i].meta();
-    node->inputs = {{inputs[i].node(), inputs[i].meta()}};
-    node->depth = inputs[i].tracked() ? inputs[i].node()->depth + 1 : 0;
+    auto node = detail::make_node(alias_info, {&inputs[i], 1}, inputs[i]);
     node->pullback = [](const PullArgs& p) { return Tensors{p.g}; };
-    stops.insert(node.get());
+    stops.numbers.emplace(node.get(), i);
     alias[i] = inputs[i].with_node(std::move(node));
   }
   const Tensor y = f(alias);
-  Gradients inner;
-  if (y.tracked()) walk(y, g, differentiable, stops, inner, at);
-  Tensors grads(inputs.size());
-  for (const auto& e : inner)
-    if (!stops.count(e.leaf.get())) leaves.add(e.leaf, e.value);
-  for (std::size_t i = 0; i < inputs.size(); ++i)
-    if (const Tensor* found = inner.find(alias[i])) grads[i] = *found;
-  return grads;
+  if (y.tracked()) walk(y, g, differentiable, stops, leaves, at);
 }
 
 void walk(const Tensor& y, Tensor seed, bool differentiable, const Stops& stops, Gradients& into, Site at) {
-  // Deepest first, so that a node's gradient is complete when its turn comes. Nodes of equal depth go
-  // in the order in which they were reached: the sums are made in the same order in every run.
+  // From the last made to the first, so that a node's gradient is complete when its turn comes. Those that threads made side by
+  // side go in the order in which they were reached: the sums are made in the same order in every run.
   struct Pending {
     std::shared_ptr<const Node> node;
     Tensor g;
   };
-  using Place = std::pair<int, int>;  // (-depth, order of arrival)
+  using Place = std::pair<unsigned, int>;  // (ops made since, order of arrival)
   std::map<Place, Pending> queue;
   std::unordered_map<const Node*, Place> places;
   int arrivals = 0;
   const auto flow = [&](const std::shared_ptr<const Node>& node, Tensor g) {
-    if (!node->pullback || stops.count(node.get())) return into.add(node, g);
-    const auto [it, fresh] = places.try_emplace(node.get(), -node->depth, arrivals);
+    if (!node->pullback) return into.add(node, g);
+    if (const auto stop = stops.numbers.find(node.get()); stop != stops.numbers.end()) return stops.to_input(stop->second, std::move(g));
+    const auto [it, fresh] = places.try_emplace(node.get(), unsigned(y.node()->depth) - unsigned(node->depth), arrivals);
     if (fresh) {
       ++arrivals;
       queue.emplace(it->second, Pending{node, std::move(g)});
@@ -137,23 +133,27 @@ void walk(const Tensor& y, Tensor seed, bool differentiable, const Stops& stops,
     }
   };
   flow(y.node(), std::move(seed));
+  const Node* current = nullptr;
+  const ToInput to_input = [&](std::size_t i, Tensor g) { flow(current->inputs[i].node, std::move(g)); };
 
   while (!queue.empty()) {
     Pending top = std::move(queue.begin()->second);
     queue.erase(queue.begin());
     places.erase(top.node.get());
-    const Node& n = *top.node;
+    const Node& n = *(current = top.node.get());
     check_fresh(n, at);
     std::vector<bool> need;
     for (const Edge& e : n.inputs) need.push_back(e.node != nullptr);
     Tensors grads;
-    if (!differentiable) {
+    if (!differentiable && n.op == &recompute_info) {
+      gradient_through(n.reference, n.kept, need, top.g, false, into, to_input, at);
+    } else if (!differentiable) {
       grads = n.pullback({top.g, need, n.kept, n.kept_y, &into});
     } else {
       Tensors inputs = n.reference ? reference_operands(n, top.g.device()) : n.kept;
       for (std::size_t i = 0; i < inputs.size(); ++i)
         if (inputs[i].defined()) inputs[i] = inputs[i].with_node(n.inputs[i].node);
-      if (n.reference) grads = gradient_through(n.reference, inputs, need, top.g, true, into, at);
+      if (n.reference) gradient_through(n.reference, inputs, need, top.g, true, into, to_input, at);
       else grads = n.pullback({top.g, need, inputs, n.kept_y.defined() ? n.kept_y.with_node(top.node) : Tensor{}, &into});
     }
     top.g = Tensor{};
@@ -184,8 +184,7 @@ Gradients backward(const Tensor& y, BackwardOptions options, Site at) {
 }
 
 Tensor recompute(Function<Tensor(const Tensors&)> f, Tensors inputs) {
-  static constexpr OpInfo info{"recompute", "f(x), run again in backward"};
-  detail::CallRecord call(info, inputs, Site{});
+  detail::CallRecord call(recompute_info, inputs, Site{});
   Tensors plain = inputs;
   for (Tensor& x : plain) x = detach(x);
   Tensor y;
@@ -198,11 +197,11 @@ Tensor recompute(Function<Tensor(const Tensors&)> f, Tensors inputs) {
     parameters = pause.parameters();
   }
   if (call.tracked || met_parameters) {
-    std::shared_ptr<Node> node = detail::make_node(info, inputs, y);
+    std::shared_ptr<Node> node = detail::make_node(recompute_info, inputs, y);
     node->kept = plain;
     node->watched = std::move(parameters);
-    node->reference = f;
-    node->pullback = [f](const PullArgs& p) { return gradient_through(f, p.inputs, p.need, p.g, false, *p.leaves, Site{}); };
+    node->reference = std::move(f);
+    node->pullback = [](const PullArgs&) { return Tensors{}; };  // no leaf; but it is the reference that the walk runs
     y = y.with_node(std::move(node));
   }
   call.finish(y);

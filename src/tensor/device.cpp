@@ -2,6 +2,7 @@
 
 #include "backend.hpp"
 #include "cpu/cpu_backend.hpp"
+#include "sspo/tensor/rehearsal.hpp"
 
 namespace sspo {
 
@@ -13,6 +14,8 @@ Device Device::cpu() {
   return device;
 }
 Device Device::cpu(CpuOptions options) { return Device(cpu::make_device(options)); }
+
+Device rehearsal_device(const CpuOptions& options) { return Device(cpu::make_device(options, false)); }
 
 DeviceKind Device::kind() const { return state_->kind; }
 std::string Device::name() const { return state_->backend->name(); }

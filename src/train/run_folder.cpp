@@ -112,7 +112,7 @@ MetricsLog::MetricsLog(std::string path, Index step) : path_(std::move(path)) {
       if (end == all.npos) break;  // torn
       const Index s = step_of(std::string_view(all).substr(at, end - at), {.path = path_});
       if (s < 0 || s > step) break;
-      kept = at = end + 1;
+      kept = at = end + 1, last_ = s;
     }
     if (kept < all.size()) io::write_file(path_, std::string_view(all).substr(0, kept));
   }
@@ -126,6 +126,7 @@ MetricsLog::~MetricsLog() {
 
 void MetricsLog::add(Index step, const std::vector<Metric>& metrics) {
   io::Json line = {{"step", step}};
+  last_ = step;
   for (const Metric& m : metrics) line[m.name] = std::isfinite(m.value) ? io::Json(m.value) : io::Json();
   write_all(descriptor_, path_, line.dump() + "\n");
 }

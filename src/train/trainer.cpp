@@ -112,6 +112,8 @@ TrainReport train(const Task& task, TrainingState& state, const RunFolder& run, 
   const auto beat = [&](const char* doing) { if (o.watchdog) o.watchdog->beat(doing); };
   MetricsLog metrics(run / "metrics.jsonl", state.step);
   EventLog events(run.path(), state.step);
+  if (o.say && metrics.last() < state.step)
+    o.say("metrics.jsonl: the lines of steps " + std::to_string(metrics.last() + 1) + " to " + std::to_string(state.step) + " are lost; the run itself is whole");
   NormHistory norms(state.notes, o.skip_z, o.skip_after);
   Durations durations;
   TrainReport report;

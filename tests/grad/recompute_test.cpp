@@ -43,6 +43,41 @@ TEST_CASE("recompute: the same bits, for inputs and for parameters that the func
   check_same(s, plain(s.x), whole);
 }
 
+// Sums of three and more contributions: in another order they would be other bits.
+TEST_CASE("recompute: the same bits where paths meet: skips, an embedding that all blocks see, a parameter of several") {
+  const Setup s;
+  const Tensor e = track(normal(s.rng / "e", {4, 64}, s.device), "e");
+  const Param w0 = s.params["w0"], w1 = s.params["w1"], w2 = s.params["w2"];
+  const auto block = [&](const Tensors& in) {  // h, e: each is met more than once, and so is w1
+    const Tensor a = silu(layer_norm(linear(in[0], w1))) + linear(silu(in[1]), w0);
+    return in[0] + linear(gelu(a) * in[1], w1) + in[1] * in[0];
+  };
+  const auto branch = [&](const Tensors& in) { return linear(silu(linear(silu(linear(in[0], w2)), w1)), w2) + in[1]; };
+  const auto whole = [&](const auto& run) {
+    Tensor h = linear(s.x, w0);
+    Tensors skips{h};
+    for (int i = 0; i < 3; ++i) skips.push_back(h = run(block, Tensors{h, e}));
+    for (int i = 0; i < 3; ++i) {
+      h = run(block, Tensors{run(branch, Tensors{h, e}) + skips.back() * 0.5 + run(block, Tensors{skips.back(), h}), e});  // side by side, too
+      skips.pop_back();
+    }
+    return linear(h, w1) + e;
+  };
+  const Tensor plain = whole([](const auto& f, const Tensors& in) { return f(in); });
+  const Tensor again = whole([](const auto& f, const Tensors& in) { return recompute(f, in); });
+  const Tensor deep = whole([](const auto& f, const Tensors& in) {
+    return recompute([&f](const Tensors& k) { return recompute(f, {k[0] * 1.0, k[1]}) * 1.0; }, in);
+  });
+  const Tensor shallow = whole([](const auto& f, const Tensors& in) { return f(Tensors{in[0] * 1.0, in[1]}) * 1.0; });
+  check_same(s, plain, again);
+  check_same(s, shallow, deep);
+  CHECK(same_bits(backward(sum(square(plain)))[e], backward(sum(square(again)))[e]));
+  // The gradients come in the same order, too: their norm is a sum over it.
+  const Gradients ga = backward(sum(square(plain))), gb = backward(sum(square(again)));
+  REQUIRE(ga.size() == gb.size());
+  for (auto a = ga.begin(), b = gb.begin(); a != ga.end(); ++a, ++b) CHECK(a->leaf == b->leaf);
+}
+
 TEST_CASE("recompute: nested") {
   const Setup s;
   Tensor plain = s.x;

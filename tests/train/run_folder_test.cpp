@@ -85,9 +85,12 @@ TEST_CASE("metrics: a torn line is dropped, later steps are cut, numbers come ba
   CHECK(content(path).find("\"step\":5") == std::string::npos);
   {
     MetricsLog log(path, 2);
+    CHECK(log.last() == 2);
     log.add(3, {{"loss", 9}});
+    CHECK(log.last() == 3);
   }
   CHECK(content(path) == "{\"step\":1,\"loss\":0.1,\"bad\":null}\n{\"step\":2,\"loss\":0.2,\"bad\":null}\n{\"step\":3,\"loss\":9.0}\n");
+  CHECK(MetricsLog(path, 7).last() == 3);  // 4 to 7 are lost
   MetricsLog(path, 0);
   CHECK(content(path).empty());
 }

@@ -44,11 +44,13 @@ class MetricsLog {
   MetricsLog(const MetricsLog&) = delete;
   MetricsLog& operator=(const MetricsLog&) = delete;
   void add(Index step, const std::vector<Metric>& metrics);
+  Index last() const { return last_; }  // the last step there is; less than the step it goes on from: lines were lost
   void sync();  // what was added survives a power loss: before a checkpoint is finished
 
  private:
   std::string path_;
   int descriptor_ = -1;
+  Index last_ = 0;
 };
 
 }  // namespace sspo
