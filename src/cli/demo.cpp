@@ -13,11 +13,13 @@
 #include "cli/demo_plan.hpp"
 #include "cli/eval.hpp"
 #include "cli/gate.hpp"
+#include "cli/pair.hpp"
 #include "cli/recipe.hpp"
 #include "cli/recipes.hpp"
 #include "cli/reconstruction.hpp"
 #include "cli/signals.hpp"
 #include "cli/train.hpp"
+#include "report/demo_folder.hpp"
 #include "sspo/models/stable_diffusion.hpp"
 #include "sspo/train/run_folder.hpp"
 
@@ -55,6 +57,9 @@ class Demo {
       fmt::print(stderr, "[{}/{}] {}{}\n", i + 1, stages_.size(), s.name, rest);
       seconds += run_stage(s), worked += s.work, left -= s.work;
     }
+    log_->set("device", Device::cpu({.threads = o_.threads, .isa = o_.isa}).name());
+    io::write_file(at("report.html"), report::demo_report(o_.out));
+    fmt::print(stderr, "{}\n", io::printable(at("report.html"), 4096));
     tell();
   }
 
@@ -105,11 +110,16 @@ class Demo {
     });
     add_score(name, run + "/model");
     if (setting != "few" || seed != 1) return;
-    if (m.name == "sspo")
+    if (m.name == "sspo") {
       add(run + "/gate.json", size_.score_s, [=, this] {
         gate({.run = at(run), .judge = at("judge/model"), .draws = size_.draws, .prefer = preferred_style(), .threads = o_.threads, .isa = o_.isa});
         return std::size_t(0);
       });
+      add(run + "/pair.json", 1, [=, this] {
+        pair({.run = at(run), .timesteps = {}, .threads = o_.threads, .isa = o_.isa});
+        return std::size_t(0);
+      });
+    }
     const Index phases = read_recipe(at("recipes/" + m.name + ".toml"), settings).integer("preference.phases");
     for (Index k = size_.curve_every; k > 0 && k < phases; k += size_.curve_every) {
       const std::string part = fmt::format("{}-phase-{}", name, k);

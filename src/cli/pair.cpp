@@ -114,9 +114,8 @@ void pair(const PairCommand& o) {
   const std::string second = objective.second == SecondImage::self_sampled ? "self-sample" : "loser";
   io::Json json = {{"objective", objective.name}, {"gate", objective.gated ? r.text("preference.gate") : ""}, {"kappa", kappa}, {"phase", c.phase}, {"phases", c.phases}, {"reference", c.reference},
                    {"policy", c.policy}, {"index", o.index}, {"sample", c.sample}, {"caption", io::printable(data.captions[std::size_t(c.sample)], 4096)}, {"second", second}, {"draw", o.draw},
-                   {"picture_w", save("winner.png", x_w)}, {"picture_r", save("second.png", x_r)}, {"rows", io::Json::array()}};
-  for (Index i = 0; i < B; ++i)
-    json["rows"].push_back({{"t", times[std::size_t(i)]}});
+                   {"picture_w", save("winner.png", c.x_w)}, {"picture_r", save("second.png", c.x_r)}, {"rows", io::Json::array()}};
+  for (const Index t : times) json["rows"].push_back(io::Json::object({{"t", t}}));
   for (const bool winner : {true, false}) {
     const Tensor x_t = schedule.add_noise(winner ? batch.latents_w : batch.latents_r, batch.noise_w, times);
     const Tensor t = Tensor::from(std::vector<float>(times.begin(), times.end()), {B}, device);
