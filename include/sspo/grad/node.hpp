@@ -28,7 +28,7 @@ struct PullArgs {
   const std::vector<bool>& need;   // which inputs want a gradient
   const Tensors& inputs;
   const Tensor& y;
-  Gradients* leaves;               // where gradients of leaves found on the way go (recompute)
+  Gradients* leaves;               // of the walk: gradients of leaves by leaf
 };
 
 struct Node : std::enable_shared_from_this<Node> {
@@ -42,7 +42,7 @@ struct Node : std::enable_shared_from_this<Node> {
   // The maths in plain ops, for gradients of gradients where the pullback is a kernel; may be null.
   Function<Tensor(const Tensors& inputs)> reference;
   std::string label;         // a leaf's name
-  int depth = 0;             // 1 + the deepest input's: orders the walk of backward
+  int depth = 0;             // below how many ops this thread recorded it (mod 2^32): orders the walk of backward
 
   Node() = default;
   ~Node();                   // frees long chains by a loop, not by recursion
