@@ -340,7 +340,7 @@ void weight_gradient(const Context& ctx, const ConvWeightGradientArgs& a) {
   if constexpr (std::is_same_v<T, Out> && std::is_same_v<T, typename Products<T>::Sum>) {
     constexpr Index W = Pack<T>::size;
     const ConvTaps taps{s.kh, s.kw, s.h, s.w, ho, wo, s.batch, forward_taps(s.kh, s.stride_h, s.top, s.dilation_h), forward_taps(s.kw, s.stride_w, s.left, s.dilation_w)};
-    if (in < W && out % W == 0 && out <= outer_most && s.stride_w == 1 && s.groups == 1) {
+    if (in < W && out % W == 0 && outer_pays(in, out) && s.stride_w == 1 && s.groups == 1) {
       const Workspace w(ctx, std::size_t(k * out) * sizeof(T));
       T *const turned = w.as<T>(), *const gw = static_cast<T*>(a.gw);  // [in, taps, out]
       multiply_outer<T>(ctx, Outer<T, SwappedTaps>{static_cast<const T*>(a.x), static_cast<const T*>(a.gy), in, out, in, out, SwappedTaps{taps}}, turned, k / in * out, false);
@@ -351,7 +351,7 @@ void weight_gradient(const Context& ctx, const ConvWeightGradientArgs& a) {
         }
       return;
     }
-    if (in % W == 0 && in <= outer_most && out <= outer_most) {
+    if (in % W == 0 && outer_pays(out, in)) {
       for (Index g = 0; g < s.groups; ++g)
         multiply_outer<T>(ctx, Outer<T, ConvTaps>{static_cast<const T*>(a.gy) + g * out, static_cast<const T*>(a.x) + g * in, s.out, s.in, out, in, taps},
                           static_cast<T*>(a.gw) + g * out * k, k, a.accumulate);

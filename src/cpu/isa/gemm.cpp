@@ -33,7 +33,7 @@ void multiply_matrices(const Context& ctx, const GemmArgs& g) {
   if (s.batch > 1 && b.batch == 0 && a.batch == s.m * a.line && c.batch == s.m * c.ld) s = {1, s.batch * s.m, s.n, s.k};
   if constexpr (std::is_same_v<In, Out> && std::is_same_v<In, typename Products<In>::Sum>) {
     const bool plain = s.batch == 1 && !f.bias && !f.residual && f.act == Activation::none && f.alpha == 1 && !g.packed_b;
-    if (plain && a.line == 1 && b.line == 1 && s.m > few_rows_most && s.m <= outer_most && s.n > 0 && s.n <= outer_most && s.n % Pack<In>::size == 0 && s.k >= 64)
+    if (plain && a.line == 1 && b.line == 1 && s.m > few_rows_most && s.n > 0 && s.n % Pack<In>::size == 0 && outer_pays(s.m, s.n) && s.k >= 64)
       return multiply_outer<In>(ctx, Outer<In, SameRows>{a.data, b.data, a.step, b.step, s.m, s.n, SameRows{s.k}}, c.data, c.ld, f.accumulate);
   }
   const bool few = s.m <= few_rows_most && !g.packed_b && (b.step == 1 || b.line == 1);

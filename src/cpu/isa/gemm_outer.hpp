@@ -11,8 +11,8 @@
 
 namespace sspo::cpu::SSPO_ISA {
 
-// Rows of A and B up to this wide: beyond, they lie too far apart for caches, and packing pays.
-inline constexpr Index outer_most = 1024;
+// Worth it while the rows are short: of wider ones too much of each cache line's neighbourhood is of no use to a tile, and packing pays.
+inline bool outer_pays(Index m, Index channels) { return m <= 128 && channels <= 256; }
 
 // `count` positions: rows a, a + 1, ... of A meet rows b, b + apart, ... of B.
 struct OuterRun {
