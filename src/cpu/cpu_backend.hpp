@@ -5,6 +5,6 @@
 
 namespace sspo::cpu {
 
-std::shared_ptr<DeviceState> make_device(const CpuOptions& options);
+Shared<DeviceState> make_device(const CpuOptions& options);
 
 }  // namespace sspo::cpu

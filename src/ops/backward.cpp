@@ -62,7 +62,7 @@ const Tensor& Gradients::operator[](const Tensor& x) const {
         .got = leaf_name(x.node().get()) + " " + x.str() + (x.tracked() ? (x.node()->pullback ? ", the result of " + std::string(x.node()->op->name) : ", to which nothing flowed") : ", not tracked")}, Site{});
 }
 
-void Gradients::add(const std::shared_ptr<const Node>& leaf, const Tensor& value) {
+void Gradients::add(const Shared<const Node>& leaf, const Tensor& value) {
   const auto it = std::find(leaves_.begin(), leaves_.end(), leaf.get());
   if (it == leaves_.end()) {
     entries_.push_back({leaf, value});
@@ -93,7 +93,7 @@ Tensors gradient_through(const Function<Tensor(const Tensors&)>& f, const Tensor
   Stops stops;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (!need[i]) continue;
-    auto node = std::make_shared<Node>();
+    auto node = Shared<Node>::make();
     node->op = &alias_info;
     node->meta = inputs[i].meta();
     node->inputs = {{inputs[i].node(), inputs[i].meta()}};
@@ -117,14 +117,14 @@ void walk(const Tensor& y, Tensor seed, bool differentiable, const Stops& stops,
   // Deepest first, so that a node's gradient is complete when its turn comes. Nodes of equal depth go
   // in the order in which they were reached: the sums are made in the same order in every run.
   struct Pending {
-    std::shared_ptr<const Node> node;
+    Shared<const Node> node;
     Tensor g;
   };
   using Place = std::pair<int, int>;  // (-depth, order of arrival)
   std::map<Place, Pending> queue;
   std::unordered_map<const Node*, Place> places;
   int arrivals = 0;
-  const auto flow = [&](const std::shared_ptr<const Node>& node, Tensor g) {
+  const auto flow = [&](const Shared<const Node>& node, Tensor g) {
     if (!node->pullback || stops.count(node.get())) return into.add(node, g);
     const auto [it, fresh] = places.try_emplace(node.get(), -node->depth, arrivals);
     if (fresh) {
@@ -198,7 +198,7 @@ Tensor recompute(Function<Tensor(const Tensors&)> f, Tensors inputs) {
     parameters = pause.parameters();
   }
   if (call.tracked || met_parameters) {
-    std::shared_ptr<Node> node = detail::make_node(info, inputs, y);
+    Shared<Node> node = detail::make_node(info, inputs, y);
     node->kept = plain;
     node->watched = std::move(parameters);
     node->reference = f;
