@@ -1,7 +1,6 @@
 // Node: one recorded op. A result points at its node, a node at the nodes of its inputs: that is the
 // graph, and it is freed with the last result that needs it. Read `Node`, then backward.hpp.
 #pragma once
-#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -18,7 +17,7 @@ struct OpInfo {
 };
 
 struct Edge {
-  std::shared_ptr<const Node> node;  // null: no gradient is wanted there
+  Shared<const Node> node;  // null: no gradient is wanted there
   Meta meta;
 };
 
@@ -31,7 +30,7 @@ struct PullArgs {
   Gradients* leaves;               // of the walk: gradients of leaves by leaf
 };
 
-struct Node : std::enable_shared_from_this<Node> {
+struct Node {
   const OpInfo* op = nullptr;
   Meta meta;                 // of the result
   std::vector<Edge> inputs;
