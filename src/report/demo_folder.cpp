@@ -29,14 +29,6 @@ bool split_name(const std::string& name, Trained& t) {
   return true;
 }
 
-// What was scored on the names without winners, and on held-out names beside it.
-Scored with_held_out(const std::filesystem::path& scores, const std::string& name) {
-  Scored all = read_scores(scores / name);
-  const Scored held_out = read_scores(scores / (name + "-held-out"));
-  all.rows.insert(all.rows.end(), held_out.rows.begin(), held_out.rows.end());
-  return all;
-}
-
 double number_of(const std::string& text) {
   double x = NAN;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), x);
@@ -47,7 +39,7 @@ double number_of(const std::string& text) {
 
 DemoFolder::DemoFolder(const std::filesystem::path& at) : folder(at), json(find_json(at / "demo.json").value_or(io::Json::object())) {
   const std::filesystem::path scores = folder / "scores";
-  base = with_held_out(scores, "base"), preferred = read_scores(scores / "real-preferred"), other = read_scores(scores / "real-other");
+  base = read_scores(scores / "base"), preferred = read_scores(scores / "real-preferred"), other = read_scores(scores / "real-other");
   if (!json.is_object()) json = io::Json::object();
   if (!json.contains("stages") || !json["stages"].is_array()) return;
   for (const io::Json& stage : json["stages"]) {
@@ -57,7 +49,7 @@ DemoFolder::DemoFolder(const std::filesystem::path& at) : folder(at), json(find_
     if (!name.starts_with("runs/") || !split_name(name.substr(5), t) || !std::filesystem::exists(t.run / "recipe.toml", none)) continue;
     const RunLog run(t.run);
     t.lr = number_of(run.recipe("optimizer.lr")), t.kappa = number_of(run.recipe("preference.kappa"));
-    t.scores = with_held_out(scores, t.name);
+    t.scores = read_scores(scores / t.name);
     const double phases = number_of(run.recipe("preference.phases")), updates = number_of(run.recipe("preference.updates"));
     for (double k = 1; k < phases; ++k)
       if (Scored s = read_scores(scores / (t.name + "-phase-" + std::to_string(int(k)))); s.there()) t.along.emplace_back(k * updates, std::move(s));

@@ -15,7 +15,7 @@ struct Trained {
   Index seed = 0;
   double lr = 0, kappa = 0;          // of its recipe; NaN where it has none
   std::filesystem::path run;
-  Scored scores;                     // scores/NAME, and NAME-held-out
+  Scored scores;                     // scores/NAME
   std::vector<std::pair<double, Scored>> along = {};  // updates so far, and scores/NAME-phase-K
 };
 

@@ -99,7 +99,7 @@ Html time_section(const DemoFolder& demo) {
         const RunLog run(t->run);
         if (run.steps().empty()) continue;
         ++runs, sampling += run.total("wall_phase_ms") / 1e3, training += run.total("wall_ms") / 1e3;
-        const double judge = number_at(t->scores.summary, {"seconds"});  // those on held-out names are a stage of their own
+        const double judge = number_at(t->scores.summary, {"seconds"});
         judging += std::isfinite(judge) ? judge : 0;
       }
       if (runs) split.rows.push_back({{method_title(method) + ", " + setting_title(setting)}, {std::to_string(runs)}, {seconds(sampling)}, {seconds(training)}, {seconds(judging)}});

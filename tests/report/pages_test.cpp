@@ -72,12 +72,15 @@ void write_pair(const Folder& f, const fs::path& at) {
   f.picture(at / "pair/a.png");
 }
 
-// 25 names, or 15 that are held out; near in so many of them.
-void write_scores(const Folder& f, const std::string& name, double near, bool held_out = false) {
+// 25 names, near in so many of them, and 15 that are held out.
+void write_scores(const Folder& f, const std::string& name, double near) {
   std::string lines;
-  const int names = held_out ? 15 : 25;
-  for (int i = 0; i < names; ++i)
-    lines += io::Json{{"name", i ? "name " + std::to_string(i) : hostile}, {"split", held_out ? "held-out" : "train"}, {"n", 0}, {"seed", 1}, {"near_pixels", (i * 7 % names) < names * near ? 1 : 0}, {"near_features", 1}, {"style", 0.5}, {"caption", 0.4}, {"rank", 1 + i % 3}}.dump() + "\n";
+  constexpr int train = 25, held_out = 15, names = train + held_out;
+  for (int i = 0; i < names; ++i) {
+    const bool held = i >= train;
+    lines += io::Json{{"name", i ? "name " + std::to_string(i) : hostile}, {"split", held ? "held-out" : "train"}, {"n", 0}, {"seed", 1}, {"near_pixels", (i * 7 % train) < train * (held ? 0.5 : near) ? 1 : 0},
+                      {"near_features", 1}, {"style", 0.5}, {"caption", 0.4}, {"rank", 1 + i % 3}}.dump() + "\n";
+  }
   f.write("scores/" + name + "/scores.jsonl", lines);
   f.write("scores/" + name + "/summary.json", io::Json{{"frechet", 26.5}, {"seconds", 4.0}}.dump());
   io::write_png((f.path / "scores" / name / "pictures.png").string(), io::grid(std::vector<io::Image>(std::size_t(names), io::make_image(8, 8, 120)), 12, 2));
@@ -146,9 +149,8 @@ TEST_CASE("demo report: complete") {
       stages.push_back({{"name", "runs/" + name}, {"seconds", 10.0}, {"peak_bytes", 1e8}, {"done", true}});
       write_run(f, "runs/" + name, method);
       write_scores(f, name, std::string(method) == "sft" ? 0.9 : 0.3);
-      write_scores(f, name + "-held-out", 0.5, true);
     }
-  write_scores(f, "base", 0.3), write_scores(f, "base-held-out", 0.5, true), write_scores(f, "real-preferred", 1), write_scores(f, "few-sspo-1-phase-2", 0.6);
+  write_scores(f, "base", 0.3), write_scores(f, "real-preferred", 1), write_scores(f, "few-sspo-1-phase-2", 0.6);
   write_pair(f, "runs/few-sspo-1");
   for (const char* part : {"vae", "judge", "base"}) write_run(f, part, part == std::string("judge") ? "judge" : "pretrain");
   f.write("scores/autoencoder.json", R"({"train": {"n": 100, "psnr": 22.9, "red": 23, "green": 23, "blue": 22}, "held-out": {"n": 10, "psnr": 22.5, "red": 22, "green": 22, "blue": 21}})");
