@@ -3,6 +3,12 @@ set(SSPO_ISA_FLAGS_baseline "")
 set(SSPO_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c)
 set(SSPO_ISA_FLAGS_avx512 ${SSPO_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
 set(SSPO_ISA_FLAGS_avx512_bf16 ${SSPO_ISA_FLAGS_avx512} -mavx512bf16)
+option(SSPO_EMULATE_AVX512 "for tests: run the AVX-512 sets without their instructions, lane by lane (SSPO_ISA=avx512)" OFF)
+if(SSPO_EMULATE_AVX512)
+  set(SSPO_ISA_FLAGS_avx512 ${SSPO_ISA_FLAGS_avx2} -DSSPO_EMULATE_AVX512)
+  set(SSPO_ISA_FLAGS_avx512_bf16 ${SSPO_ISA_FLAGS_avx512} -DSSPO_EMULATE_AVX512_BF16)
+  list(APPEND SSPO_ISA_DEFINITIONS SSPO_AVX512_IS_EMULATED=1)
+endif()
 
 # SSPO_ISAS: what is compiled. SSPO_HAS_<set>=0 or 1 tells the code.
 set(every_set baseline)
@@ -37,6 +43,9 @@ function(sspo_add_isa_objects target set)
     # Integer lanes of SIMD maths wrap by design (lanes of NaN, unused): not for UBSan to report. Of its checks those
     # that double a kernel's build and find what AddressSanitizer finds anyway are left out.
     set(level -O1 -fwrapv -fno-sanitize=null,object-size,pointer-overflow)
+  endif()
+  if(SSPO_EMULATE_AVX512 AND set MATCHES "avx512")
+    set(level -O2)  # the unrolled tiles of 14 rows would compile for minutes
   endif()
   target_compile_options(${objects} PRIVATE ${SSPO_ISA_FLAGS_${set}} ${level} -fno-math-errno -fno-trapping-math
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> -Wno-uninitialized -fvisibility=hidden)

@@ -59,6 +59,7 @@ build() {
   while (($#)) && [[ $1 != -- ]]; do targets+=(--target "$1"); shift; done
   (($#)) && shift
   if [[ ! -f $dir/CMakeCache.txt ]] && command -v ninja >/dev/null; then options+=(-G Ninja); fi
+  export CCACHE_SLOPPINESS=pch_defines,time_macros  # or ccache leaves files with precompiled headers alone
   if command -v ccache >/dev/null; then options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
   cmake -S . -B "$dir" --log-level=NOTICE ${options[@]+"${options[@]}"} "$@" >&2 &&
     cmake --build "$dir" --parallel "$(nproc)" ${targets[@]+"${targets[@]}"} >&2

@@ -4,6 +4,7 @@
 
 namespace sspo {
 
+Shape::Shape(std::initializer_list<Index> extents, Site at) : Shape(std::span(extents.begin(), extents.size()), at) {}
 Shape::Shape(std::span<const Index> extents, Site at) {
   const auto text = [&] {
     std::string s = "[";

@@ -49,8 +49,6 @@ class Demo {
     record_->set("version", fmt::format("{}.{}.{}", version_major, version_minor, version_patch));
     record_->set("device", Device::cpu({.threads = o.threads, .isa = o.isa}).name());
     record_->set("command", fmt::format("sspo demo --out {} --size {} --data {} --seeds {}", o.out, o.size, o.data, seeds_));
-    record_->set("methods", methods_);
-    record_->set("curve", curve_);
   }
 
   void run() {
@@ -107,11 +105,6 @@ class Demo {
   void align(const std::string& setting, const Method& m, Index seed, Settings settings) {
     const std::string name = fmt::format("{}-{}-{}", setting, m.name, seed), run = "runs/" + name;
     settings.push_back(fmt::format("seed={}", seed));
-    const Recipe recipe = read_recipe(at("recipes/" + m.name + ".toml"), settings);
-    const io::Json about = {{"setting", setting}, {"method", m.name}, {"seed", seed}};
-    io::Json row = about;
-    row.update({{"run", run}, {"scores", "scores/" + name}, {"lr", recipe.number("optimizer.lr")}, {"kappa", recipe.has("preference.kappa") ? io::Json(recipe.number("preference.kappa")) : io::Json()}});
-    methods_.push_back(row);
     add(run, m.cost * size_.align_s, [=, this] {
       Settings all = settings;
       all.push_back(where(setting == "few" ? Settings{"style=" + preferred_style(), "theme=yes", "split=train", "quarter=1"} : Settings{"style=" + preferred_style(), "theme=yes", "split=train"}));
@@ -129,19 +122,11 @@ class Demo {
         return std::size_t(0);
       });
     }
-    const Index phases = recipe.integer("preference.phases"), updates = recipe.integer("preference.updates");
-    if (size_.curve_every == 0) return;
-    const auto point = [&](const std::string& scores, Index k) {
-      curve_.push_back(about);
-      curve_.back().update({{"updates", k * updates}, {"scores", "scores/" + scores}});
-    };
-    point("base", 0);
-    for (Index k = size_.curve_every; k < phases; k += size_.curve_every) {
+    const Index phases = read_recipe(at("recipes/" + m.name + ".toml"), settings).integer("preference.phases");
+    for (Index k = size_.curve_every; k > 0 && k < phases; k += size_.curve_every) {
       const std::string part = fmt::format("{}-phase-{}", name, k);
-      point(part, k);
       add("scores/" + part, size_.score_s, [=, this] { return score_model(part, "base/model", fmt::format("{}/pool/{}/unet", run, k)); });
     }
-    point(name, phases);
   }
   void add_score(const std::string& name, const std::string& model) {
     add("scores/" + name, size_.score_s, [=, this] { return score_model(name, model); });
@@ -243,7 +228,6 @@ class Demo {
   std::optional<RunFolder> folder_;
   std::optional<DemoRecord> record_;
   std::vector<Stage> stages_;
-  io::Json methods_ = io::Json::array(), curve_ = io::Json::array();
 };
 
 }  // namespace

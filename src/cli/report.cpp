@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "io/json.hpp"
-#include "report/demo_log.hpp"
+#include "report/demo_folder.hpp"
 #include "report/run_page.hpp"
 
 namespace sspo::cli {

@@ -83,11 +83,11 @@ class CpuBackend final : public Backend {
       if (computes_) k.multiply(ctx_, args);
       return;
     }
-    const std::shared_ptr<void> panels = derived_panels(
+    const Shared<Packed> panels = derived_panels(
         *weight, {args.b.data, args.b.rs, args.b.cs, args.n, args.k, in, false}, k.packed_b_bytes(args.n, args.k),
         [&](void* memory) { k.pack_b(ctx_, args.n, args.k, args.b, memory); });
     GemmArgs with_panels = args;
-    with_panels.packed_b = panels.get();
+    with_panels.packed_b = panels ? panels->memory : nullptr;
     if (computes_) k.multiply(ctx_, with_panels);
   }
   void attention(DType t, const AttentionArgs& args) override { if (computes_) pick(attention_kernels(ctx_.isa), t).forward(ctx_, args); }
@@ -99,11 +99,11 @@ class CpuBackend final : public Backend {
       if (computes_) k.forward(ctx_, args);
       return;
     }
-    const std::shared_ptr<void> panels = derived_panels(
+    const Shared<Packed> panels = derived_panels(
         *weight, {args.weight, s.kh * s.kw, s.groups, s.out, s.in, t, true}, k.packed_weight_bytes(s),
         [&](void* memory) { k.pack_weight(ctx_, s, args.weight, memory); });
     ConvArgs with_panels = args;
-    with_panels.packed_weight = panels.get();
+    with_panels.packed_weight = panels ? panels->memory : nullptr;
     if (computes_) k.forward(ctx_, with_panels);
   }
   void conv_data_gradient(DType t, const ConvDataGradientArgs& args) override { if (computes_) pick(conv_kernels(ctx_.isa), t).data_gradient(ctx_, args); }
@@ -135,19 +135,25 @@ class CpuBackend final : public Backend {
   }
 
   // What hangs on a parameter's storage until the parameter changes: panels, by the view they were packed from.
+  struct Packed {
+    Packed(Arena& arena_, std::size_t bytes) : arena(arena_), memory(arena.allocate(bytes, "packed weight")) {}
+    ~Packed() { arena.release(memory); }
+    Packed(const Packed&) = delete;
+    Arena& arena;
+    void* const memory;
+  };
   struct Panels {
     using Key = std::tuple<const void*, Index, Index, Index, Index, DType, bool>;  // start, strides or taps, extents, conv?
-    std::map<Key, std::pair<int, std::shared_ptr<void>>> views;                    // products so far, panels or null
+    std::map<Key, std::pair<int, Shared<Packed>>> views;                           // products so far, panels or null
   };
   template <class Pack>
-  std::shared_ptr<void> derived_panels(const Storage& weight, const Panels::Key& key, std::size_t bytes, Pack&& pack) {
+  Shared<Packed> derived_panels(const Storage& weight, const Panels::Key& key, std::size_t bytes, Pack&& pack) {
     const std::lock_guard guard(derived_mutex_);
-    if (!weight.derived) weight.derived = std::make_shared<Panels>();
-    auto& [uses, packed] = std::static_pointer_cast<Panels>(weight.derived)->views[key];
+    if (!weight.derived) weight.derived = Shared<Panels>::make();
+    auto& [uses, packed] = static_cast<Panels*>(weight.derived.get())->views[key];
     if (!packed && ++uses > 1) {
-      void* memory = ctx_.arena->allocate(bytes, "packed weight");
-      packed = std::shared_ptr<void>(memory, [arena = ctx_.arena](void* p) { arena->release(p); });
-      if (computes_) pack(memory);
+      packed = Shared<Packed>::make(*ctx_.arena, bytes);
+      if (computes_) pack(packed->memory);
     }
     return packed;
   }
@@ -159,11 +165,11 @@ class CpuBackend final : public Backend {
 
 }  // namespace
 
-std::shared_ptr<DeviceState> make_device(const CpuOptions& options, bool computes) {
+Shared<DeviceState> make_device(const CpuOptions& options, bool computes) {
   const Isa isa = options.isa.empty() ? default_isa() : parse_isa(options.isa);
   auto backend = std::make_unique<CpuBackend>(thread_count(options.threads), isa, computes);
   CpuBackend* cpu = backend.get();
-  auto state = std::make_shared<DeviceState>(
+  auto state = Shared<DeviceState>::make(
       DeviceKind::cpu, Arena::Options{.budget = options.budget, .huge_pages = options.huge_pages, .fill_with_nan = options.fill_with_nan}, std::move(backend));
   cpu->attach(&state->arena);
   return state;

@@ -6,6 +6,6 @@
 namespace sspo::cpu {
 
 // computes = false: tensors are allocated and counted, nothing is written to them: see tensor/rehearsal.hpp.
-std::shared_ptr<DeviceState> make_device(const CpuOptions& options, bool computes = true);
+Shared<DeviceState> make_device(const CpuOptions& options, bool computes = true);
 
 }  // namespace sspo::cpu

@@ -14,6 +14,13 @@ namespace {
 
 constexpr std::string_view names[] = {"baseline", "avx2", "avx512", "avx512_bf16"};
 
+// In a checking build the AVX-512 sets run lane by lane (avx512_emulated.hpp): where AVX2 is, and on request alone.
+#if defined(SSPO_AVX512_IS_EMULATED)
+constexpr bool avx512_emulated = true;
+#else
+constexpr bool avx512_emulated = false;
+#endif
+
 #if defined(__x86_64__)
 // CPUID leaf 1: ECX bit 29. (clang 14's __builtin_cpu_supports does not know the name.)
 bool has_f16c() {
@@ -44,15 +51,15 @@ bool isa_supported(Isa isa) {
   switch (isa) {
     case Isa::baseline: return true;
     case Isa::avx2: return avx2;
-    case Isa::avx512: return avx512;
-    case Isa::avx512_bf16: return avx512 && __builtin_cpu_supports("avx512bf16");
+    case Isa::avx512: return avx512_emulated ? avx2 : avx512;
+    case Isa::avx512_bf16: return avx512_emulated ? avx2 : avx512 && __builtin_cpu_supports("avx512bf16");
   }
 #endif
   return isa == Isa::baseline;
 }
 
 Isa detect_isa() {
-  for (int i = 3; i > 0; --i)
+  for (int i = avx512_emulated ? int(Isa::avx2) : 3; i > 0; --i)
     if (isa_supported(Isa(i))) return Isa(i);
   return Isa::baseline;
 }

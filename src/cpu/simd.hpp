@@ -23,7 +23,15 @@
 #define SSPO_ISA baseline
 #endif
 
-#if defined(__AVX512F__)
+// Wide packs: by their instructions, or lane by lane in a checking build.
+#if defined(SSPO_EMULATE_AVX512)
+#include "cpu/avx512_emulated.hpp"
+#endif
+#if defined(__AVX512F__) || defined(SSPO_EMULATE_AVX512)
+#define SSPO_AVX512 1
+#endif
+
+#if SSPO_AVX512
 #define SSPO_SIMD_BYTES 64
 #elif defined(__AVX2__)
 #define SSPO_SIMD_BYTES 32
@@ -56,7 +64,7 @@ struct Pack {
   static Pack load(const T* p) { return Pack(V(*reinterpret_cast<const Unaligned*>(p))); }
   void store(T* p) const { *reinterpret_cast<Unaligned*>(p) = v; }
   static Pack load_n(const T* p, Index n) {  // n < size lanes, the others 0
-#if defined(__AVX512F__)
+#if SSPO_AVX512
     if constexpr (sizeof(T) == 4) return (V)_mm512_maskz_loadu_epi32(__mmask16((1u << n) - 1), p);
     else return (V)_mm512_maskz_loadu_epi64(__mmask8((1u << n) - 1), p);
 #elif defined(__AVX2__)
@@ -69,7 +77,7 @@ struct Pack {
 #endif
   }
   void store_n(T* p, Index n) const {
-#if defined(__AVX512F__)
+#if SSPO_AVX512
     if constexpr (sizeof(T) == 4) _mm512_mask_storeu_epi32(p, __mmask16((1u << n) - 1), (__m512i)v);
     else _mm512_mask_storeu_epi64(p, __mmask8((1u << n) - 1), (__m512i)v);
 #else
@@ -114,7 +122,7 @@ inline Pack<double> from_bits(Pack<std::int64_t> x) { return (Pack<double>::V)(x
 
 // a b + c. One rounding where the set has FMA; two, the same everywhere, in the baseline.
 template <class T> inline Pack<T> fma(Pack<T> a, Pack<T> b, Pack<T> c) { return a.v * b.v + c.v; }
-#if defined(__AVX512F__)
+#if SSPO_AVX512
 template <> inline Pack<float> fma(Pack<float> a, Pack<float> b, Pack<float> c) { return (Pack<float>::V)_mm512_fmadd_ps(a.v, b.v, c.v); }
 template <> inline Pack<double> fma(Pack<double> a, Pack<double> b, Pack<double> c) { return (Pack<double>::V)_mm512_fmadd_pd(a.v, b.v, c.v); }
 #elif defined(__FMA__)
@@ -134,7 +142,7 @@ template <class T> inline Pack<T> abs(Pack<T> a) {
 }
 
 inline Pack<float> sqrt(Pack<float> a) {
-#if defined(__AVX512F__)
+#if SSPO_AVX512
   return (Pack<float>::V)_mm512_sqrt_ps(a.v);
 #elif defined(__AVX2__)
   return (Pack<float>::V)_mm256_sqrt_ps(a.v);
@@ -145,7 +153,7 @@ inline Pack<float> sqrt(Pack<float> a) {
 #endif
 }
 inline Pack<double> sqrt(Pack<double> a) {
-#if defined(__AVX512F__)
+#if SSPO_AVX512
   return (Pack<double>::V)_mm512_sqrt_pd(a.v);
 #elif defined(__AVX2__)
   return (Pack<double>::V)_mm256_sqrt_pd(a.v);
@@ -186,7 +194,7 @@ template <class C> struct Convert<C, C> {
 template <> struct Convert<float, bf16> {
   static constexpr int size = Pack<float>::size;
   static Pack<float> load(const bf16* p) {
-#if defined(__AVX512F__)
+#if SSPO_AVX512
     const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
     return (Pack<float>::V)_mm512_slli_epi32(wide, 16);
 #elif defined(__AVX2__)
@@ -210,7 +218,7 @@ template <> struct Convert<float, bf16> {
     return select<std::int32_t>(x != x, I(((u.v >> 16) & 0xffff) | 0x40), nearest);
   }
   static void store(Pack<float> x, bf16* p) {
-#if defined(__AVX512F__)
+#if SSPO_AVX512
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16((__m512i)round(x).v));
 #elif defined(__AVX2__)
     const __m256i r = (__m256i)round(x).v;

@@ -91,7 +91,7 @@ template <class T> inline Pack<T> product_error(Pack<T> a, Pack<T> b, Pack<T> p)
 // f32 lanes as two packs of f64, and back.
 struct Wide { Pack<double> low, high; };
 inline Wide widen(Pack<float> x) {
-#if defined(__AVX512F__)
+#if SSPO_AVX512
   const __m512 v = (__m512)x.v;
   return {(Pack<double>::V)_mm512_cvtps_pd(_mm512_castps512_ps256(v)), (Pack<double>::V)_mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1))};
 #elif defined(__AVX2__)
@@ -102,7 +102,7 @@ inline Wide widen(Pack<float> x) {
 #endif
 }
 inline Pack<float> narrow(Pack<double> low, Pack<double> high) {
-#if defined(__AVX512F__)
+#if SSPO_AVX512
   return (Pack<float>::V)_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps((__m512d)low.v)), _mm512_cvtpd_ps((__m512d)high.v), 1);
 #elif defined(__AVX2__)
   return (Pack<float>::V)_mm256_set_m128(_mm256_cvtpd_ps((__m256d)high.v), _mm256_cvtpd_ps((__m256d)low.v));
@@ -127,10 +127,10 @@ template <class T> inline Pack<T> power_of_2(typename Pack<T>::Bits biased) {  /
 // bound where x is beyond it; NaN stays NaN (the instruction returns its second operand then).
 template <class T> inline Pack<T> at_least(Pack<T> bound, Pack<T> x) { return select<T>(bound > x, bound, x); }
 template <class T> inline Pack<T> at_most(Pack<T> bound, Pack<T> x) { return select<T>(bound < x, bound, x); }
-#if defined(__AVX2__) && !defined(__AVX512F__)
+#if defined(__AVX2__) && !SSPO_AVX512
 template <> inline Pack<float> at_least(Pack<float> b, Pack<float> x) { return (Pack<float>::V)_mm256_max_ps((__m256)b.v, (__m256)x.v); }
 template <> inline Pack<float> at_most(Pack<float> b, Pack<float> x) { return (Pack<float>::V)_mm256_min_ps((__m256)b.v, (__m256)x.v); }
-#elif defined(__AVX512F__)
+#elif SSPO_AVX512
 template <> inline Pack<float> at_least(Pack<float> b, Pack<float> x) { return (Pack<float>::V)_mm512_max_ps((__m512)b.v, (__m512)x.v); }
 template <> inline Pack<float> at_most(Pack<float> b, Pack<float> x) { return (Pack<float>::V)_mm512_min_ps((__m512)b.v, (__m512)x.v); }
 #endif

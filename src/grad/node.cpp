@@ -15,15 +15,15 @@ namespace sspo {
 // A chain of a million ops must not recurse a million deep when it is freed: the nodes that die with
 // this one are moved into a list that the outermost destructor empties.
 Node::~Node() {
-  thread_local std::vector<std::shared_ptr<const Node>>* dying = nullptr;
-  std::vector<std::shared_ptr<const Node>> list;
+  thread_local std::vector<Shared<const Node>>* dying = nullptr;
+  std::vector<Shared<const Node>> list;
   const bool outermost = dying == nullptr;
   if (outermost) dying = &list;
   for (Edge& e : inputs)
     if (e.node) dying->push_back(std::move(e.node));
   if (!outermost) return;
   while (!list.empty()) {
-    const std::shared_ptr<const Node> last = std::move(list.back());
+    const Shared<const Node> last = std::move(list.back());
     list.pop_back();
   }
   dying = nullptr;
@@ -33,7 +33,7 @@ Tensor track(const Tensor& x, std::string label, Site at) {
   static constexpr OpInfo leaf{"leaf"};
   if (!x.defined() || !is_floating(x.dtype()))
     fail({.op = "track", .what = "only floating-point tensors have gradients", .expected = "f32, f64, bf16 or f16", .got = x.str()}, at);
-  auto node = std::make_shared<Node>();
+  auto node = Shared<Node>::make();
   node->op = &leaf;
   node->meta = x.meta();
   node->label = std::move(label);
@@ -135,8 +135,8 @@ void CallRecord::finish(const Tensor& y) {
   trace->add({op_.name, shapes + " -> " + y.str(), start_us_, trace->now_us() - start_us_, bytes, y.device().memory().in_use});
 }
 
-std::shared_ptr<Node> make_node(const OpInfo& op, std::span<const Tensor> inputs, const Tensor& y) {
-  auto node = std::make_shared<Node>();
+Shared<Node> make_node(const OpInfo& op, std::span<const Tensor> inputs, const Tensor& y) {
+  auto node = Shared<Node>::make();
   node->op = &op;
   node->meta = y.meta();
   node->kept.resize(inputs.size());

@@ -20,7 +20,7 @@ double clock_us() {
 
 struct Trace::Lock { std::mutex mutex; };
 
-Trace::Trace(const Device& device, Site at) : device_(device), origin_us_(clock_us()), lock_(std::make_unique<Lock>()) {
+Trace::Trace(const Device& device, Site at) : device_(device), origin_us_(clock_us()), lock_(Shared<Lock>::make()) {
   if (device.state().trace)
     fail({.op = "trace", .what = "the device is being traced already", .expected = "one Trace at a time", .got = device.name()}, at);
   device.state().trace = this;

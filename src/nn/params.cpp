@@ -57,7 +57,7 @@ void Param::assign(const Tensor& value, Site at) {
 
 void Param::changed() {
   state_->value.storage()->bump_version();
-  state_->value.storage()->derived.reset();
+  state_->value.storage()->derived = nullptr;
 }
 
 Params Params::shapes_only(Device device) {
@@ -78,7 +78,7 @@ const Param* Params::find(const std::string& name) const {
 
 Param Params::insert(const std::string& name, Tensor own, Site at) {
   if (contains(name)) fail({.op = "params", .what = "the name is taken", .expected = "a new name", .got = "'" + name + "'"}, at);
-  auto state = std::make_shared<Param::State>();
+  auto state = Shared<Param::State>::make();
   state->name = name;
   state->value = std::move(own);
   if (!shapes_only_) state->value.storage()->label = name;
@@ -91,7 +91,7 @@ Param Params::insert(const std::string& name, Tensor own, Site at) {
 Param Params::add(const std::string& name, const Tensor& value, Site at) { return insert(name, own_copy(value, device_), at); }
 
 Param Params::adopt(const std::string& name, Tensor value, Site at) {
-  const bool alone = value.storage().use_count() == 1 && value.contiguous() && value.device() == device_ &&
+  const bool alone = value.storage().unique() && value.contiguous() && value.device() == device_ &&
                      value.storage()->bytes() == std::size_t(value.numel()) * size_of(value.dtype());
   return insert(name, alone ? std::move(value) : own_copy(value, device_), at);
 }

@@ -61,7 +61,7 @@ const Tensor& Gradients::operator[](const Tensor& x) const {
         .got = leaf_name(x.node().get()) + " " + x.str() + (x.tracked() ? (x.node()->pullback ? ", the result of " + std::string(x.node()->op->name) : ", to which nothing flowed") : ", not tracked")}, Site{});
 }
 
-void Gradients::add(const std::shared_ptr<const Node>& leaf, const Tensor& value) {
+void Gradients::add(const Shared<const Node>& leaf, const Tensor& value) {
   const auto it = std::find(leaves_.begin(), leaves_.end(), leaf.get());
   if (it == leaves_.end()) {
     entries_.push_back({leaf, value});
@@ -112,14 +112,14 @@ void walk(const Tensor& y, Tensor seed, bool differentiable, const Stops& stops,
   // From the last made to the first, so that a node's gradient is complete when its turn comes. Those that threads made side by
   // side go in the order in which they were reached: the sums are made in the same order in every run.
   struct Pending {
-    std::shared_ptr<const Node> node;
+    Shared<const Node> node;
     Tensor g;
   };
   using Place = std::pair<unsigned, int>;  // (ops made since, order of arrival)
   std::map<Place, Pending> queue;
   std::unordered_map<const Node*, Place> places;
   int arrivals = 0;
-  const auto flow = [&](const std::shared_ptr<const Node>& node, Tensor g) {
+  const auto flow = [&](const Shared<const Node>& node, Tensor g) {
     if (!node->pullback) return into.add(node, g);
     if (const auto stop = stops.numbers.find(node.get()); stop != stops.numbers.end()) return stops.to_input(stop->second, std::move(g));
     const auto [it, fresh] = places.try_emplace(node.get(), unsigned(y.node()->depth) - unsigned(node->depth), arrivals);
@@ -197,7 +197,7 @@ Tensor recompute(Function<Tensor(const Tensors&)> f, Tensors inputs) {
     parameters = pause.parameters();
   }
   if (call.tracked || met_parameters) {
-    std::shared_ptr<Node> node = detail::make_node(recompute_info, inputs, y);
+    Shared<Node> node = detail::make_node(recompute_info, inputs, y);
     node->kept = plain;
     node->watched = std::move(parameters);
     node->reference = std::move(f);

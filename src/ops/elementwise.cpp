@@ -112,7 +112,7 @@ Tensor elementwise(const OpInfo& op, const Loops& loops, const void* attrs, std:
   }
   Tensor y;
   for (Tensor& x : in)  // the buffer of an operand that ends here
-    if (may_reuse && x.storage().use_count() == 1 && x.storage()->label.empty() && x.contiguous() && x.dtype() == out_dtype && x.shape() == shape) {
+    if (may_reuse && x.storage().unique() && x.storage()->label.empty() && x.contiguous() && x.dtype() == out_dtype && x.shape() == shape) {
       y = x.with_node(nullptr);
       break;
     }

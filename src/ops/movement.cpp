@@ -272,7 +272,7 @@ Tensor cat(Tensors parts, int axis, Site at) {
   detail::CallRecord call(Cat::info, parts, at);
   Tensor y = Cat::forward(attrs, parts);
   if (call.tracked) {
-    std::shared_ptr<Node> node = detail::make_node(Cat::info, parts, y);
+    Shared<Node> node = detail::make_node(Cat::info, parts, y);
     std::vector<Meta> metas;
     for (const Tensor& p : parts) metas.push_back(p.meta());
     node->pullback = [attrs, metas](const PullArgs& p) { return Cat::vjp(attrs, p.g, metas); };

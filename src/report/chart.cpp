@@ -141,7 +141,7 @@ Html line_chart(const LineChart& c) {
   for (std::size_t k = 0; k < c.series.size(); ++k) {
     const Series& s = c.series[k];
     const int tint = s.colour < 0 ? int(k % 7) + 1 : s.colour;
-    if (c.series.size() > 1) legend += key(s.name, tint);
+    if (c.series.size() > 1 && !s.name.empty()) legend += key(s.name, tint);
     const auto draw = [&](const std::vector<double>& v, const char* css) {
       svg += fmt::format("<path class=\"{}\" style=\"stroke:{}\" d=\"{}\"/>\n", css, colour(tint), path(s.x, v, ax, ay, c.steps));
     };

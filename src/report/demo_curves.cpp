@@ -3,7 +3,7 @@
 #include <map>
 
 #include "report/chart.hpp"
-#include "report/demo_log.hpp"
+#include "report/demo_folder.hpp"
 #include "report/run_page.hpp"
 
 namespace sspo::report {
@@ -23,7 +23,7 @@ const std::vector<Shown> shown = {
 
 }  // namespace
 
-Html comparison_curves(const DemoLog& demo, const std::string& setting) {
+Html comparison_curves(const DemoFolder& demo, const std::string& setting) {
   std::vector<Html> charts;
   std::map<std::string, RunLog> logs;
   for (const std::string& method : demo.methods(setting)) logs.emplace(method, RunLog(demo.of(setting, method).front()->run));
@@ -52,36 +52,26 @@ Html comparison_curves(const DemoLog& demo, const std::string& setting) {
   return html.empty() ? html : note("The first seed of each method. Faint: every update. Strong: running average. SFT has no reference, so no differences.") + html;
 }
 
-// demo.json's "curve": [{setting, method, seed, updates, scores}], evaluations of checkpoints along a run.
-Html reward_section(const DemoLog& demo) {
-  if (!demo.json.contains("curve") || !demo.json["curve"].is_array()) return {};
-  struct Sum { double sum = 0, n = 0; };
-  std::map<std::string, std::map<std::string, std::vector<std::map<double, Sum>>>> sums;  // setting, method, measure: by updates
-  for (const io::Json& point : demo.json["curve"]) {
-    const Scored scores = read_scores(demo.folder / text_at(point, "scores", "none"));
-    const double updates = number_at(point, {"updates"});
-    if (!scores.there() || !std::isfinite(updates)) continue;
-    const std::string split = splits_of({&scores}).front();
-    auto& of_method = sums[text_at(point, "setting", "all")][text_at(point, "method")];
-    of_method.resize(measures().size());
-    for (std::size_t i = 0; i < measures().size(); ++i)
-      if (const double m = mean_of(scores, measures()[i], split); std::isfinite(m)) of_method[i][updates].sum += m, ++of_method[i][updates].n;
-  }
+Html reward_section(const DemoFolder& demo) {
   Html html;
-  for (const auto& [setting, methods] : sums) {
+  for (const std::string& setting : demo.settings()) {
     std::vector<Html> charts;
-    for (std::size_t i = 0; i < measures().size(); ++i) {
-      LineChart c{.title = measures()[i].title, .note = measures()[i].what, .series = {}};
-      for (const auto& [method, of_measure] : methods) {
-        Series s{.name = method_title(method), .x = {}, .y = {}, .colour = method_colour(method), .dots = true};
-        for (const auto& [updates, sum] : of_measure[i]) s.x.push_back(updates), s.y.push_back(sum.sum / sum.n);
+    for (const Measure& m : measures()) {
+      LineChart c{.title = m.title, .note = m.what};
+      for (const std::string& method : demo.methods(setting)) {
+        const Trained& t = *demo.of(setting, method).front();
+        if (t.along.empty() || !demo.base.there() || !t.scores.there()) continue;
+        const std::string split = splits_of({&t.scores}).front();
+        Series s{.name = method_title(method), .x = {0}, .y = {mean_of(demo.base, m, split)}, .colour = method_colour(method), .dots = true};
+        for (const auto& [updates, scores] : t.along) s.x.push_back(updates), s.y.push_back(mean_of(scores, m, split));
+        s.x.push_back(RunLog(t.run).steps().empty() ? NAN : RunLog(t.run).steps().back()), s.y.push_back(mean_of(t.scores, m, split));
         c.series.push_back(std::move(s));
       }
       charts.push_back(line_chart(c));
     }
-    html += heading(setting_title(setting)) + columns(charts);
+    if (const Html all = columns(charts); !all.empty()) html += heading(setting_title(setting)) + all;
   }
-  return html;
+  return html.empty() ? html : note("The first seed of each method, evaluated along its run, from the base model (0) to the end. One seed: the curves hold no spread between seeds.") + html;
 }
 
 }  // namespace sspo::report

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "report/chart.hpp"
-#include "report/demo_log.hpp"
+#include "report/demo_folder.hpp"
 #include "report/reading.hpp"
 #include "report/run_log.hpp"
 
@@ -51,7 +51,7 @@ std::vector<const Scored*> scores_of(const std::vector<const Trained*>& seeds) {
 }
 
 // Seed by seed; against the base, which has one evaluation.
-ScoredPairs pairs_against(const DemoLog& demo, const std::string& setting, const std::string& method, const std::string& against) {
+ScoredPairs pairs_against(const DemoFolder& demo, const std::string& setting, const std::string& method, const std::string& against) {
   ScoredPairs pairs;
   for (const Trained* a : demo.of(setting, method)) {
     if (!a->scores.there()) continue;
@@ -71,7 +71,7 @@ struct Compared {
   std::string method, against;
   std::vector<Found> found;
 };
-std::vector<Compared> compare_all(const DemoLog& demo, const std::string& setting, const std::string& split) {
+std::vector<Compared> compare_all(const DemoFolder& demo, const std::string& setting, const std::string& split) {
   std::vector<Compared> all;
   for (const char* against : {"base", "sft"})
     for (const std::string& method : demo.methods(setting)) {
@@ -123,7 +123,7 @@ Html reading_of(const std::vector<Compared>& all) {
   return words.empty() ? Html{} : paragraph(words);
 }
 
-Html of_split(const DemoLog& demo, const std::string& setting, const std::string& split, bool frechet) {
+Html of_split(const DemoFolder& demo, const std::string& setting, const std::string& split, bool frechet) {
   Table t{.head = {"method", "near", "style", "caption", "R@1"}, .rows = {}};
   if (frechet) t.head.push_back("FD");
   const auto add = [&](const std::string& title, const std::vector<const Scored*>& seeds) {
@@ -146,7 +146,7 @@ Html of_split(const DemoLog& demo, const std::string& setting, const std::string
 
 }  // namespace
 
-Html results_section(const DemoLog& demo, const std::string& setting) {
+Html results_section(const DemoFolder& demo, const std::string& setting) {
   std::vector<const Scored*> all = {&demo.base};
   for (const Trained& t : demo.trained)
     if (t.setting == setting) all.push_back(&t.scores);

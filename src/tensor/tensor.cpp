@@ -14,14 +14,14 @@ const char*& memory_label() {
 Storage::Storage(Device device, std::size_t bytes, const char* holder)
     : device_(std::move(device)), data_(device_.state().arena.allocate(bytes, holder)), bytes_(bytes) {}
 Storage::~Storage() {
-  derived.reset();  // may hold memory of the device, which this handle may be the last to keep alive
+  derived = nullptr;  // may hold memory of the device, which this handle may be the last to keep alive
   device_.state().arena.release(data_);
 }
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, const Device& device) {
   std::size_t bytes = 0;
   if (__builtin_mul_overflow(std::size_t(shape.numel()), size_of(dtype), &bytes)) bytes = ~std::size_t(0);  // the arena refuses it
-  auto storage = std::make_shared<Storage>(device, bytes, memory_label());
+  auto storage = Shared<Storage>::make(device, bytes, memory_label());
   return Tensor(std::move(storage), {shape, contiguous_strides(shape), 0}, dtype);
 }
 

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <filesystem>
 
-#include "report/demo_log.hpp"
+#include "report/demo_folder.hpp"
 #include "report/gate_section.hpp"
 #include "report/pair_section.hpp"
 #include "report/run_page.hpp"
@@ -51,7 +51,7 @@ struct Folder {
 };
 
 void write_run(const Folder& f, const fs::path& at, const std::string& objective, int steps = 30) {
-  f.write(at / "recipe.toml", "objective = \"" + objective + "\"\nseed = 7\npreference.kappa = 100\npreference.beta = 2000\n");
+  f.write(at / "recipe.toml", "objective = \"" + objective + "\"\nseed = 7\npreference.phases = 3\npreference.updates = 10\npreference.kappa = 100\npreference.beta = 2000\n");
   std::string lines;
   for (int i = 1; i <= steps; ++i) {
     const double d = 0.001 * i;
@@ -72,13 +72,18 @@ void write_pair(const Folder& f, const fs::path& at) {
   f.picture(at / "pair/a.png");
 }
 
+// 25 names, near in so many of them, and 15 that are held out.
 void write_scores(const Folder& f, const std::string& name, double near) {
   std::string lines;
-  for (int i = 0; i < 40; ++i)
-    lines += io::Json{{"name", i ? "name " + std::to_string(i) : hostile}, {"split", i < 25 ? "train" : "held-out"}, {"n", 0}, {"seed", 1}, {"near_pixels", (i * 7 % 25) < 25 * near ? 1 : 0}, {"near_features", 1}, {"style", 0.5}, {"caption", 0.4}, {"rank", 1 + i % 3}}.dump() + "\n";
+  constexpr int train = 25, held_out = 15, names = train + held_out;
+  for (int i = 0; i < names; ++i) {
+    const bool held = i >= train;
+    lines += io::Json{{"name", i ? "name " + std::to_string(i) : hostile}, {"split", held ? "held-out" : "train"}, {"n", 0}, {"seed", 1}, {"near_pixels", (i * 7 % train) < train * (held ? 0.5 : near) ? 1 : 0},
+                      {"near_features", 1}, {"style", 0.5}, {"caption", 0.4}, {"rank", 1 + i % 3}}.dump() + "\n";
+  }
   f.write("scores/" + name + "/scores.jsonl", lines);
-  f.write("scores/" + name + "/summary.json", io::Json{{"frechet", 26.5}, {"seconds", 4.0}, {"pictures", {{"columns", 8}, {"gap", 1}, {"side", 8}}}}.dump());
-  io::write_png((f.path / "scores" / name / "pictures.png").string(), io::grid(std::vector<io::Image>(40, io::make_image(8, 8, 120)), 8, 1));
+  f.write("scores/" + name + "/summary.json", io::Json{{"frechet", 26.5}, {"seconds", 4.0}}.dump());
+  io::write_png((f.path / "scores" / name / "pictures.png").string(), io::grid(std::vector<io::Image>(std::size_t(names), io::make_image(8, 8, 120)), 12, 2));
 }
 
 }  // namespace
@@ -87,7 +92,8 @@ TEST_CASE("run report: each part that the folder holds, and none that it does no
   const Folder f("report-run");
   write_run(f, "", "sspo");
   write_pair(f, "");
-  f.write("gate.json", io::Json{{"agreement", {{{"n", 1}, {"share", 1}}, {{"n", 64}, {"share", 0.6}}}}, {"precision", {{"mean", 0.47}, {"low", 0.42}, {"high", 0.52}}}, {"recall", 0.49}, {"better", 0.49}, {"n", 2816}}.dump());
+  f.write("gate.json", R"({"pairs": 44, "draws": 64, "agreement": [{"n": 1, "share": 0.7, "low": 0.6, "high": 0.8}, {"n": 32, "share": 0.6, "low": 0.5, "high": 0.7}],
+    "phases": [{"phase": 1, "plus": 0.5, "zero": 0, "minus": 0.5}], "precision": {"value": 0.47, "low": 0.42, "high": 0.52}, "recall": {"value": 0.49, "low": 0.4, "high": 0.6}, "better": {"value": 0.49, "low": 0.4, "high": 0.6}})");
   f.write("held_out.json", io::Json{{"style accuracy", 0.76}, {"retrieval", {{"R@1", 0.14}}}}.dump());
   f.picture("samples/step-10.png");
   const std::string html = run_report(f.path);
@@ -136,19 +142,28 @@ TEST_CASE("run report: other objectives, and folders with next to nothing") {
 
 TEST_CASE("demo report: complete") {
   const Folder f("report-demo");
-  io::Json methods = io::Json::array();
+  io::Json stages = io::Json::array({io::Json{{"name", "base"}, {"seconds", 200.0}, {"peak_bytes", 1e9}, {"done", true}}});
   for (const char* method : {"sft", "dpo", "spin", "sspo"})
     for (int seed = 1; seed <= 3; ++seed) {
       const std::string name = "few-" + std::string(method) + "-" + std::to_string(seed);
-      methods.push_back({{"setting", "few"}, {"method", method}, {"seed", seed}, {"run", "runs/" + name}, {"scores", "scores/" + name}, {"lr", 1e-4}, {"kappa", 100}});
+      stages.push_back({{"name", "runs/" + name}, {"seconds", 10.0}, {"peak_bytes", 1e8}, {"done", true}});
       write_run(f, "runs/" + name, method);
       write_scores(f, name, std::string(method) == "sft" ? 0.9 : 0.3);
     }
-  write_scores(f, "base", 0.3), write_scores(f, "real-preferred", 1);
+  write_scores(f, "base", 0.3), write_scores(f, "real-preferred", 1), write_scores(f, "few-sspo-1-phase-2", 0.6);
   write_pair(f, "runs/few-sspo-1");
   for (const char* part : {"vae", "judge", "base"}) write_run(f, part, part == std::string("judge") ? "judge" : "pretrain");
-  f.write("demo.json", io::Json{{"machine", hostile}, {"threads", 2}, {"seeds", {1, 2, 3}}, {"stages", io::Json::array({io::Json{{"name", "base"}, {"seconds", 200.0}, {"peak_bytes", 1e9}}})}, {"methods", methods},
-                                {"curve", {{{"setting", "few"}, {"method", "sspo"}, {"seed", 1}, {"updates", 0}, {"scores", "scores/base"}}, {{"setting", "few"}, {"method", "sspo"}, {"seed", 1}, {"updates", 30}, {"scores", "scores/few-sspo-1"}}}}}.dump());
+  f.write("scores/autoencoder.json", R"({"train": {"n": 100, "psnr": 22.9, "red": 23, "green": 23, "blue": 22}, "held-out": {"n": 10, "psnr": 22.5, "red": 22, "green": 22, "blue": 21}})");
+  f.write("demo.json", io::Json{{"format", 1}, {"machine", hostile}, {"options", {{"size", "full"}, {"seeds", 3}}}, {"pictures", "emoji"}, {"stages", stages}}.dump());
+
+  const DemoFolder demo(f.path);
+  CHECK(demo.settings() == std::vector<std::string>{"few"});
+  CHECK(demo.methods("few") == std::vector<std::string>{"sft", "dpo", "spin", "sspo"});
+  CHECK(demo.of("few", "sspo").size() == 3);
+  CHECK(demo.of("few", "sspo")[0]->kappa == 100);
+  REQUIRE(demo.of("few", "sspo")[0]->along.size() == 1);
+  CHECK(demo.of("few", "sspo")[0]->along[0].first == 20);  // two phases of ten updates
+
   const std::string html = demo_report(f.path);
   check_clean(html);
   for (const char* title : {"What was done", "Results: Few winners", "Pictures: Few winners", "Reward against updates", "Curves: Few winners", "One pair, and what the gate did", "The autoencoder", "The judge", "The base model", "Time and memory", "What it does not show", "How to repeat it"})
@@ -161,13 +176,17 @@ TEST_CASE("demo report: complete") {
   CHECK(holds(html, "SSPO against SFT: near lower by 0."));
   CHECK(holds(html, "real pictures, preferred style"));
   CHECK(holds(html, "26.5"));
+  CHECK(holds(html, "sspo demo --out FOLDER --size full --seeds 3"));
+  CHECK(holds(html, "name 7, SSPO"));                           // a tile of its sheet
 
   // Without its scores and runs a demo has no results, and says so.
-  fs::remove_all(f.path / "scores"), fs::remove_all(f.path / "runs"), fs::remove_all(f.path / "vae");
+  fs::remove_all(f.path / "scores"), fs::remove_all(f.path / "vae");
   const std::string less = demo_report(f.path);
   check_clean(less);
   CHECK(!holds(less, "SFT against base"));
-  CHECK(holds(less, "Results: Few winners; Pictures: Few winners; Reward against updates; Curves: Few winners; One pair, and what the gate did; Is the gate right?; The autoencoder."));
+  CHECK(holds(less, "on this page: Results: Few winners; Pictures: Few winners; Reward against updates; Is the gate right?; The autoencoder."));
+  fs::remove_all(f.path / "runs");
+  CHECK(holds(demo_report(f.path), "on this page: Results; "));
   f.write("demo.json", "{}");
   check_clean(demo_report(f.path));
 }

@@ -1,3 +1,5 @@
+#include <limits>
+
 #include "sspo/ops/all.hpp"
 #include "support.hpp"
 

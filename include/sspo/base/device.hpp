@@ -3,9 +3,10 @@
 //   Device one = Device::cpu({.threads = 1, .budget = 2ull << 30});
 #pragma once
 #include <cstddef>
-#include <memory>
 #include <string>
 #include <string_view>
+
+#include "sspo/base/shared.hpp"
 
 namespace sspo {
 
@@ -32,7 +33,7 @@ class Device {
  public:
   static Device cpu();                    // one per process, made at first use
   static Device cpu(CpuOptions options);  // a new one, with its own memory
-  explicit Device(std::shared_ptr<DeviceState> state) : state_(std::move(state)) {}
+  explicit Device(Shared<DeviceState> state) : state_(std::move(state)) {}
 
   DeviceKind kind() const;
   std::string name() const;  // "cpu (avx2, 2 threads)"
@@ -46,7 +47,7 @@ class Device {
   friend bool operator==(const Device& a, const Device& b) { return a.state_ == b.state_; }
 
  private:
-  std::shared_ptr<DeviceState> state_;
+  Shared<DeviceState> state_;
 };
 
 }  // namespace sspo

@@ -3,9 +3,10 @@
 //   Function<double(Index)> lr = [](Index step) { return 1e-3 / double(1 + step); };
 #pragma once
 #include <cstddef>
-#include <memory>
 #include <type_traits>
 #include <utility>
+
+#include "sspo/base/shared.hpp"
 
 namespace sspo {
 namespace detail {
@@ -20,7 +21,7 @@ class Function<R(A...)> {
   Function() = default;
   Function(std::nullptr_t) {}  // NOLINT: implicit, as every conversion here
   template <class F> requires(!std::is_same_v<F, Function> && std::is_invocable_r_v<R, F&, A...>)
-  Function(F f) : callable_(std::make_shared<F>(std::move(f))), call_(&call<F>) {}  // NOLINT
+  Function(F f) : callable_(Shared<F>::make(std::move(f))), call_(&call<F>) {}  // NOLINT
 
   explicit operator bool() const { return call_ != nullptr; }
   R operator()(A... a) const {  // throws Error if there is nothing to call
@@ -31,7 +32,7 @@ class Function<R(A...)> {
  private:
   template <class F> static R call(void* f, A... a) { return static_cast<R>((*static_cast<F*>(f))(std::forward<A>(a)...)); }
 
-  std::shared_ptr<void> callable_;
+  Shared<void> callable_;
   R (*call_)(void*, A...) = nullptr;
 };
 

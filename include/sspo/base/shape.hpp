@@ -18,8 +18,8 @@ inline constexpr int max_rank = 6;
 class Shape {
  public:
   Shape() = default;  // rank 0: a scalar, one element
-  Shape(std::initializer_list<Index> extents, Site at = Site::current()) : Shape(std::span(extents.begin(), extents.size()), at) {}
   // Throws Error: more than max_rank dimensions, a negative extent, a product above 2^62.
+  Shape(std::initializer_list<Index> extents, Site at = Site::current());
   explicit Shape(std::span<const Index> extents, Site at = Site::current());
 
   int rank() const { return rank_; }

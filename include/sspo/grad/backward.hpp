@@ -10,14 +10,14 @@ namespace sspo {
 class Gradients {
  public:
   struct Entry {
-    std::shared_ptr<const Node> leaf;
+    Shared<const Node> leaf;
     Tensor value;
   };
   // Throws Error if x is no leaf or nothing flowed to it.
   const Tensor& operator[](const Tensor& x) const;
   const Tensor* find(const Tensor& x) const;  // null where operator[] would throw
   const Tensor* find(const Node* leaf) const;
-  void add(const std::shared_ptr<const Node>& leaf, const Tensor& value);
+  void add(const Shared<const Node>& leaf, const Tensor& value);
   void add(const Gradients& other);
   std::size_t size() const { return entries_.size(); }
   auto begin() const { return entries_.begin(); }

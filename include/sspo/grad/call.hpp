@@ -35,6 +35,6 @@ class RecordingPause {
   Tensors parameters_;
   friend struct CallRecord;
 };
-std::shared_ptr<Node> make_node(const OpInfo& op, std::span<const Tensor> inputs, const Tensor& y);
+Shared<Node> make_node(const OpInfo& op, std::span<const Tensor> inputs, const Tensor& y);
 
 }  // namespace sspo::detail

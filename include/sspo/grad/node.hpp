@@ -1,7 +1,6 @@
 // Node: one recorded op. A result points at its node, a node at the nodes of its inputs: that is the
 // graph, and it is freed with the last result that needs it. Read `Node`, then backward.hpp.
 #pragma once
-#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -18,7 +17,7 @@ struct OpInfo {
 };
 
 struct Edge {
-  std::shared_ptr<const Node> node;  // null: no gradient is wanted there
+  Shared<const Node> node;  // null: no gradient is wanted there
   Meta meta;
 };
 
@@ -28,10 +27,10 @@ struct PullArgs {
   const std::vector<bool>& need;   // which inputs want a gradient
   const Tensors& inputs;
   const Tensor& y;
-  Gradients* leaves;               // where gradients of leaves found on the way go (recompute)
+  Gradients* leaves;               // of the walk: gradients of leaves by leaf
 };
 
-struct Node : std::enable_shared_from_this<Node> {
+struct Node {
   const OpInfo* op = nullptr;
   Meta meta;                 // of the result
   std::vector<Edge> inputs;
@@ -42,7 +41,7 @@ struct Node : std::enable_shared_from_this<Node> {
   // The maths in plain ops, for gradients of gradients where the pullback is a kernel; may be null.
   Function<Tensor(const Tensors& inputs)> reference;
   std::string label;         // a leaf's name
-  int depth = 0;             // 1 + the deepest input's: orders the walk of backward
+  int depth = 0;             // below how many ops this thread recorded it (mod 2^32): orders the walk of backward
 
   Node() = default;
   ~Node();                   // frees long chains by a loop, not by recursion

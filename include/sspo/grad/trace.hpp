@@ -1,7 +1,6 @@
 // Trace: every op that runs on a device while the object lives: name, shapes, time, bytes.
 //   { Trace trace(cpu);  loss = f(x);  trace.write_chrome("step.json"); }   // open in chrome://tracing or Perfetto
 #pragma once
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -34,7 +33,7 @@ class Trace {
   Device device_;
   double origin_us_;
   struct Lock;
-  std::unique_ptr<Lock> lock_;  // ops may run on several threads
+  Shared<Lock> lock_;  // ops may run on several threads
   std::vector<Event> events_;
 };
 

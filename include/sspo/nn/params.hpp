@@ -31,12 +31,12 @@ class Param {
   struct State {
     std::string name;
     Tensor value;
-    std::shared_ptr<const Node> leaf;
+    Shared<const Node> leaf;
     std::optional<DType> compute;
     bool trainable = true, used = false;
   };
-  explicit Param(std::shared_ptr<State> state) : state_(std::move(state)) {}
-  std::shared_ptr<State> state_;
+  explicit Param(Shared<State> state) : state_(std::move(state)) {}
+  Shared<State> state_;
 };
 
 class Scope;

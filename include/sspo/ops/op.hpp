@@ -105,7 +105,7 @@ template <class O, std::size_t N, class Extra>
 void record(const Attrs<O>& attrs, std::span<const Tensor> inputs, Tensor& y, Extra extra) {
   if constexpr (Differentiable<O>) {
     using V = VjpSignature<O, N>;
-    std::shared_ptr<Node> node = make_node(O::info, inputs, y);
+    Shared<Node> node = make_node(O::info, inputs, y);
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       const auto keep = [&]<std::size_t K>() {
         bool wanted = V::template tensor_at<V::first + K>();

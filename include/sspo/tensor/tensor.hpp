@@ -5,13 +5,13 @@
 #pragma once
 #include <array>
 #include <cstring>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "sspo/base/device.hpp"
 #include "sspo/base/dtype.hpp"
 #include "sspo/base/error.hpp"
+#include "sspo/base/shared.hpp"
 #include "sspo/base/shape.hpp"
 
 namespace sspo {
@@ -33,7 +33,7 @@ class Storage {
   void bump_version() { ++version_; }
   std::string label;  // a parameter's name; empty otherwise
   // What a backend derived from this storage's contents, e.g. packed panels of a weight; see Params.
-  mutable std::shared_ptr<void> derived;
+  mutable Shared<void> derived;
 
  private:
   Device device_;
@@ -52,7 +52,7 @@ struct Meta {
 class Tensor {
  public:
   Tensor() = default;  // no tensor: an absent option, an input without a gradient
-  Tensor(std::shared_ptr<Storage> storage, Layout layout, DType dtype, std::shared_ptr<const Node> node = nullptr)
+  Tensor(Shared<Storage> storage, Layout layout, DType dtype, Shared<const Node> node = nullptr)
       : storage_(std::move(storage)), layout_(layout), dtype_(dtype), version_(storage_->version()), node_(std::move(node)) {}
 
   // Contents undefined: for those who fill it next.
@@ -99,9 +99,9 @@ class Tensor {
 
   // Autodiff: a tensor is tracked if a gradient can flow through it to a leaf.
   bool tracked() const { return node_ != nullptr; }
-  const std::shared_ptr<const Node>& node() const { return node_; }
-  Tensor with_node(std::shared_ptr<const Node> node) const { Tensor t = *this; t.node_ = std::move(node); return t; }
-  const std::shared_ptr<Storage>& storage() const { return storage_; }
+  const Shared<const Node>& node() const { return node_; }
+  Tensor with_node(Shared<const Node> node) const { Tensor t = *this; t.node_ = std::move(node); return t; }
+  const Shared<Storage>& storage() const { return storage_; }
   bool stale() const { return version_ != storage_->version(); }  // a Param has changed under this handle
 
   // For those who write a fresh result: ops and initialisers. Never on a tensor that others hold.
@@ -115,11 +115,11 @@ class Tensor {
   void check_type(DType wanted, Site at) const;
   [[noreturn]] void wrong_rank(int wanted, Site at) const;
 
-  std::shared_ptr<Storage> storage_;
+  Shared<Storage> storage_;
   Layout layout_;
   DType dtype_ = DType::f32;
   int version_ = 0;
-  std::shared_ptr<const Node> node_;
+  Shared<const Node> node_;
 };
 using Tensors = std::vector<Tensor>;
 

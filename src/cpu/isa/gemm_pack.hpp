@@ -73,7 +73,7 @@ struct Across {
 
  private:
   static Pack<std::int32_t> load_u16(const bf16* p) {
-#if defined(__AVX512F__)
+#if SSPO_AVX512
     return (Pack<std::int32_t>::V)_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 #else
     Pack<std::int32_t> r;

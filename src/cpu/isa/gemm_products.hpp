@@ -8,7 +8,7 @@
 namespace sspo::cpu::SSPO_ISA {
 
 // 16 registers: 12 sums, 2 of b, 1 of a. 32 registers: 28 sums.
-#if defined(__AVX512F__)
+#if SSPO_AVX512
 inline constexpr int tile_rows = 14;
 #else
 inline constexpr int tile_rows = 6;
@@ -16,7 +16,7 @@ inline constexpr int tile_rows = 6;
 
 // bf16 products either widen to f32 while packing, or stay pairs along k and multiply two at a time.
 // The baseline takes the second way with the dot product spelled out, so every machine tests it.
-#if defined(__AVX512BF16__) || !defined(__AVX2__)
+#if defined(__AVX512BF16__) || defined(SSPO_EMULATE_AVX512_BF16) || !defined(__AVX2__)
 inline constexpr bool bf16_pairs = true;
 #else
 inline constexpr bool bf16_pairs = false;
@@ -34,14 +34,14 @@ inline Pack<T> broadcast(const T* p) {
 // acc += a b. The instruction is spelled out where there is one: it adds in place. A compiler free to write
 // the sum over a or b instead does so, and then moves and spills sums in the innermost loop.
 inline void add_product(Pack<float>& acc, Pack<float> a, Pack<float> b) {
-#if defined(__FMA__)
+#if defined(__FMA__) && !defined(SSPO_EMULATE_AVX512)
   asm("vfmadd231ps %2, %1, %0" : "+v"(acc.v) : "v"(a.v), "v"(b.v));
 #else
   acc = fma(a, b, acc);
 #endif
 }
 inline void add_product(Pack<double>& acc, Pack<double> a, Pack<double> b) {
-#if defined(__FMA__)
+#if defined(__FMA__) && !defined(SSPO_EMULATE_AVX512)
   asm("vfmadd231pd %2, %1, %0" : "+v"(acc.v) : "v"(a.v), "v"(b.v));
 #else
   acc = fma(a, b, acc);
@@ -52,6 +52,8 @@ inline void add_product(Pack<double>& acc, Pack<double> a, Pack<double> b) {
 inline void add_product(Pack<float>& acc, Pack<std::int32_t> a, Pack<std::int32_t> b) {
 #if defined(__AVX512BF16__)
   asm("vdpbf16ps %2, %1, %0" : "+v"(acc.v) : "v"(a.v), "v"(b.v));
+#elif defined(SSPO_EMULATE_AVX512_BF16)
+  acc = (Pack<float>::V)dot_bf16_pairs((__m512)acc.v, (__m512i)a.v, (__m512i)b.v);
 #else
   using I = Pack<std::int32_t>;
   const auto low = [](I x) { return from_bits(I(x.v << 16)); };
