@@ -134,7 +134,7 @@ Html line_chart(const LineChart& c) {
   for (const double m : marks)
     svg += fmt::format("<path class=\"grid\" d=\"M{:.0f} {:.1f}H{:.0f}\"/>", left, ay(m), width - right) + write(left - 6, ay(m) + 4, "end", label(m)) + "\n";
   for (const double m : ticks(x.low, x.high, 5))
-    if (std::abs(m - std::round(m)) < 1e-9) svg += write(ax(m), height - bottom + 16, ax(m) > width - 24 ? "end" : "middle", fmt::format("{:.0f}", m));
+    if (std::abs(m - std::round(m)) < 1e-9) svg += write(ax(m), height - bottom + 16, ax(m) > width - 24 ? "end" : "middle", label(std::round(m)));
   svg += write((left + width - right) / 2, height - 5, "middle", c.x_title) + "\n";
   if (c.level) svg += fmt::format("<path class=\"axis\" stroke-dasharray=\"4 3\" d=\"M{:.0f} {:.1f}H{:.0f}\"/>\n", left, ay(*c.level), width - right);
   Html legend;

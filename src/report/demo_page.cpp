@@ -111,7 +111,7 @@ Html time_section(const DemoFolder& demo) {
 std::string demo_report(const std::filesystem::path& folder) {
   const DemoFolder demo(folder);
   Page page("sspo demo: preference training, from nothing",
-            "A small latent diffusion model learns to draw emoji from their names, and is then taught to prefer one of two styles by SSPO and its rivals; all of it was computed on this machine by one C++ program. "
+            "A small latent diffusion model learns to draw " + std::string(text_at(demo.json, "pictures") == "emoji" ? "emoji from their names" : "pictures from their captions") + ", and is then taught to prefer one of two styles by SSPO and its rivals; all of it was computed on this machine by one C++ program. "
             "This page says what came out, whichever way it went, with the pictures, the curves and the numbers behind it.");
   std::vector<std::string> missing;
   const auto section = [&](const std::string& title, const Html& html) {

@@ -78,11 +78,11 @@ Html gate_curves(const RunLog& run) {
   for (const auto& [name, title, colour] : {std::tuple{"s_plus", "s = +1", 1}, {"s_zero", "s = 0", 0}, {"s_minus", "s = \u22121", 3}})
     if (run.has(name)) c.series.push_back({.name = title, .x = run.steps(), .y = run.column(name), .colour = colour});
 
-  ShareBars bars{.title = "share of s by timestep", .x_title = "timesteps, in hundredths of the noise schedule", .note = "all updates of the run", .labels = {}, .parts = {{"s = +1", 1, {}}, {"s = 0", 0, {}}, {"s = \u22121", 3, {}}}};
+  ShareBars bars{.title = "share of s by timestep", .x_title = "timesteps, in hundredths of the schedule: 10+ is 10 to 20", .note = "all updates of the run", .labels = {}, .parts = {{"s = +1", 1, {}}, {"s = 0", 0, {}}, {"s = \u22121", 3, {}}}};
   const std::vector<BinShares> bins = shares_by_bin(run);
   double samples = 0, plus = 0, minus = 0;
   for (std::size_t b = 0; b < bins.size(); ++b) {
-    bars.labels.push_back(std::to_string(10 * b) + "\u2013" + std::to_string(10 * b + 9));
+    bars.labels.push_back(std::to_string(10 * b) + "+");
     const bool none = bins[b].n == 0;
     bars.parts[0].shares.push_back(none ? NAN : bins[b].plus), bars.parts[1].shares.push_back(none ? NAN : bins[b].zero), bars.parts[2].shares.push_back(none ? NAN : bins[b].minus);
     samples += bins[b].n, plus += bins[b].n * bins[b].plus, minus += bins[b].n * bins[b].minus;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "report/gate_section.hpp"
 #include "report/pair_section.hpp"
@@ -82,16 +83,14 @@ Html run_references(const RunLog& run) {
 Html run_held_out(const RunLog& run) {
   const auto json = find_json(run.folder() / "held_out.json");
   if (!json || !json->is_object()) return {};
-  Table t{.head = {"held-out measure", "value"}};
-  const auto add = [&](const std::string& name, const io::Json& v) {
+  Table t{.head = {"measure", "value"}, .rows = {}};
+  const std::function<void(const std::string&, const io::Json&)> add = [&](const std::string& name, const io::Json& v) {
     if (v.is_number()) t.rows.push_back({{name}, {v.is_number_integer() ? v.dump() : short_number(v.get<double>())}});
     else if (v.is_string()) t.rows.push_back({{name}, {v.get<std::string>()}});
+    else if (v.is_object())
+      for (const auto& [inner, value] : v.items()) add(name.empty() ? inner : name + ": " + inner, value);
   };
-  for (const auto& [name, value] : json->items()) {
-    if (value.is_object())
-      for (const auto& [inner, v] : value.items()) add(name + ": " + inner, v);
-    else add(name, value);
-  }
+  add("", *json);
   return t.rows.empty() ? Html{} : table(t);
 }
 

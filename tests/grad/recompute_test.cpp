@@ -50,7 +50,7 @@ TEST_CASE("recompute: the same bits where paths meet: skips, an embedding that a
   const Param w0 = s.params["w0"], w1 = s.params["w1"], w2 = s.params["w2"];
   const auto block = [&](const Tensors& in) {  // h, e: each is met more than once, and so is w1
     const Tensor a = silu(layer_norm(linear(in[0], w1))) + linear(silu(in[1]), w0);
-    return in[0] + linear(gelu(a) * in[1], w1) + in[1] * in[0];
+    return in[0] + linear(gelu_erf(a) * in[1], w1) + in[1] * in[0];
   };
   const auto branch = [&](const Tensors& in) { return linear(silu(linear(silu(linear(in[0], w2)), w1)), w2) + in[1]; };
   const auto whole = [&](const auto& run) {
