@@ -134,12 +134,16 @@ TEST_CASE("a layer's bits do not depend on how often it ran: packed panels or no
       Params params(Device::cpu({.threads = 2}));
       params.add("w", normal(Rng{1}, {40, 72}, params.device(), t));
       params.add("k", normal(Rng{2}, {24, 3, 3, 8}, params.device(), t));
+      params.add("wide", normal(Rng{6}, {640, 400}, params.device(), t));                 // so wide that B is packed by each task, in shorter blocks
+      params.add("deep", normal(Rng{7}, {512, 3, 3, 48}, params.device(), t));
+      const Tensor long_rows = normal(Rng{8}, {rows, 400}, params.device(), t), deep_image = normal(Rng{9}, {1, rows, 2, 48}, params.device(), t);
       const Tensor x = normal(Rng{3}, {rows, 72}, params.device(), t), left = normal(Rng{4}, {rows, 40}, params.device(), t);
       const Tensor image = normal(Rng{5}, {1, rows, 4, 8}, params.device(), t);
-      Tensor first[3];
+      Tensor first[5];
       for (int use = 0; use < 3; ++use) {
-        const Tensor y[] = {linear(x, params["w"]), matmul(left, params["w"]), conv2d(image, params["k"], {}, {.padding = same(3)})};
-        for (int i = 0; i < 3; ++i) {
+        const Tensor y[] = {linear(x, params["w"]), matmul(left, params["w"]), conv2d(image, params["k"], {}, {.padding = same(3)}),
+                            linear(long_rows, params["wide"]), conv2d(deep_image, params["deep"], {}, {.padding = same(3)})};
+        for (int i = 0; i < 5; ++i) {
           if (use == 0) first[i] = y[i];
           CAPTURE(rows);
           CAPTURE(i);

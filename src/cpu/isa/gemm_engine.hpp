@@ -66,7 +66,7 @@ struct Plan {
 inline constexpr Index panel_bytes = 24576, block_bytes = 131072;
 
 template <class P>
-inline Plan plan_for(const Size& s, bool packed, bool wide_scratch) {
+inline Plan plan_with(const Size& s, bool share_b, bool wide_scratch) {
   constexpr Index MR = P::MR, NR = P::NR, word = sizeof(typename P::Word);
   constexpr Index kc_most = panel_bytes / word / NR, block_words = block_bytes / word;
   const Index words = P::words(s.k);
@@ -75,7 +75,7 @@ inline Plan plan_for(const Size& s, bool packed, bool wide_scratch) {
   const double work = 2.0 * double(s.m) * double(s.n) * double(words) * double(s.batch);
   const Index wanted = min(16, max(1, Index(work / 2e6)));
   const auto tasks = [&] { return s.batch * ceil_div(s.m, p.rows) * ceil_div(s.n, p.cols); };
-  p.share_b = packed || (s.batch == 1 && (s.m > 512 || s.n < 512));
+  p.share_b = share_b;
   const Index kc_private = min(words, kc_most / 2);  // wider blocks of B: longer runs in memory
   const Index most_cols = p.share_b ? (wide_scratch ? 512 : 1024) : max(NR, round_up(block_words / max(1, kc_private), NR));
   p.cols = round_up(ceil_div(s.n, ceil_div(s.n, most_cols)), NR);
@@ -96,6 +96,16 @@ inline Plan plan_for(const Size& s, bool packed, bool wide_scratch) {
   p.slices = max(1, ceil_div(words, p.slice));
   p.kc = max(8, round_up(ceil_div(p.slice, max(1, ceil_div(p.slice, p.share_b ? kc_most : kc_private))), 8));
   p.rows_at_once = min(p.rows, max(MR, block_words / p.kc / MR * MR));
+  return p;
+}
+
+template <class P>
+inline Plan plan_for(const Size& s, bool packed, bool wide_scratch) {
+  const Plan own = plan_with<P>(s, s.batch == 1 && (s.m > 512 || s.n < 512), wide_scratch);
+  if (!packed || own.share_b) return own;
+  Plan p = plan_with<P>(s, true, wide_scratch);
+  p.slices = own.slices, p.slice = own.slice, p.kc = own.kc;  // k is cut as without the packed copy: the same sums, the same bits
+  p.rows_at_once = min(p.rows, max(P::MR, block_bytes / Index(sizeof(typename P::Word)) / p.kc / P::MR * P::MR));
   return p;
 }
 
