@@ -96,9 +96,13 @@ std::vector<double> averaged(const std::vector<double>& y, double weight) {
 
 std::vector<double> ticks(double low, double high, int wanted) {
   const double step = (high - low) / wanted, power = std::pow(10, std::floor(std::log10(step)));
-  const double by = power * (step / power <= 1 ? 1 : step / power <= 2 ? 2 : step / power <= 5 ? 5 : 10);
   std::vector<double> found;
-  for (double k = std::ceil(low / by - 1e-9); k * by <= high + 1e-9 * by && found.size() < 50; ++k) found.push_back(k * by);
+  for (const double m : {10.0, 5.0, 2.0, 1.0, 0.5}) {  // the widest that is not too wide
+    if (found.size() >= 3 || m / 2.5 > step / power) continue;
+    const double by = m * power;
+    found.clear();
+    for (double k = std::ceil(low / by - 1e-9); k * by <= high + 1e-9 * by && found.size() < 50; ++k) found.push_back(k * by);
+  }
   return found;
 }
 

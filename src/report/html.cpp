@@ -89,7 +89,7 @@ std::string short_number(double x) { return std::isfinite(x) ? with_minus(fmt::f
 std::string interval(double low, double high, int digits) { return "[" + number(low, digits) + ", " + number(high, digits) + "]"; }
 
 std::string seconds(double s) {
-  if (s >= 60) return fmt::format("{} min {:02} s", std::lround(s) / 60, std::lround(s) % 60);
+  if (s >= 59.95) return fmt::format("{} min {:02} s", std::lround(s) / 60, std::lround(s) % 60);
   return fmt::format("{:.{}f} s", s, s < 1 ? 2 : 1);
 }
 std::string bytes(double n) {

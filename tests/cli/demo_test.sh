@@ -40,7 +40,7 @@ if ((status != 0)); then
   expect "that says how to go on" grep -q 'the same command goes on' err
 fi
 works "${smoke[@]}" --out two
-for name in base few-sft-1 few-sspo-1 few-spin-1-held-out; do
+for name in base few-sft-1 few-sspo-1 few-spin-1; do
   expect "scores of $name are the same after a kill" cmp "one/scores/$name/scores.jsonl" "two/scores/$name/scores.jsonl"
 done
 

@@ -23,7 +23,7 @@ Params golden_params(const JudgeConfig& config) {
   Judge(wanted, config);
   for (const Param& p : wanted) {
     if (p.name() == "text.log_scale") {
-      params.add(p.name(), Tensor::from(std::vector<float>{1.125f}, Shape{}));
+      params.add(p.name(), Tensor::from(std::vector<float>{2.25f}, Shape{}));
       continue;
     }
     const Tensor w = weight_of(p.name(), stored_shape(p.shape()));

@@ -102,7 +102,7 @@ TEST_CASE("run report: each part that the folder holds, and none that it does no
   CHECK(holds(html, "cat &lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt;"));
   CHECK(holds(html, "d_w and d_r"));
   CHECK(holds(html, "implicit accuracy"));
-  CHECK(holds(html, "0.6 s, median 20 ms a step"));      // 30 steps of 20 ms
+  CHECK(holds(html, "0.60 s, median 20 ms a step"));      // 30 steps of 20 ms
   CHECK(holds(html, "1.5 s"));                           // three phases of 500 ms
   CHECK(holds(html, "Over 120 pairs: +1 in 0.250, 0 in 0.000, \u22121 in 0.750"));
   CHECK(holds(html, "its self-sample counts as a second winner"));

@@ -240,7 +240,7 @@ TEST_CASE("pair_gradients: each sample against a reference of its own, as one by
       same(r.terms.z * 0.01, one.terms.z * 0.01), same(r.terms.s, one.terms.s), same(r.terms.d_w, one.terms.d_w);
       sum_of_all.add(one.gradients);
     }
-    for (const Param& p : s.policy) CHECK(distance(*p.gradient(r.gradients), *p.gradient(sum_of_all) * (1.0 / double(B))) <= 1e-9);
+    for (const Param& p : s.policy) CHECK(distance(*p.gradient(r.gradients), *p.gradient(sum_of_all) * (1.0 / double(B))) <= 1e-5);  // masters are f32, and so are sums of their gradients
   }
 }
 
