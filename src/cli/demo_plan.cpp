@@ -8,8 +8,8 @@ namespace sspo::cli {
 
 const DemoSize& demo_size(const std::string& name) {
   static const std::vector<DemoSize> sizes = {
-      {.name = "full", .vae = {}, .judge = {}, .base = {}, .few = {}, .all = {"preference.phases=3", "preference.prompts=71"}, .seeds = 3, .counter_seeds = 1, .curve_every = 3,
-       .shapes = 1100, .judged = {}, .steps = 10, .draws = 64, .vae_s = 80, .judge_s = 75, .base_s = 180, .align_s = 30, .score_s = 6},
+      {.name = "full", .vae = {}, .judge = {}, .base = {}, .few = {}, .all = {"preference.phases=3", "preference.prompts=64"}, .seeds = 3, .counter_seeds = 1, .curve_every = 4,
+       .shapes = 1100, .judged = {"quarter!=4"}, .steps = 10, .draws = 64, .vae_s = 83, .judge_s = 75, .base_s = 221, .align_s = 35, .score_s = 5},
       {.name = "quick",
        .vae = {"train.steps=300"}, .judge = {"train.steps=60"}, .base = {"train.steps=250"},
        .few = {"preference.phases=2", "preference.updates=10", "preference.prompts=32"}, .all = {}, .seeds = 1, .counter_seeds = 0, .curve_every = 0,

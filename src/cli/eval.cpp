@@ -266,6 +266,8 @@ io::Json evaluate(const EvalOptions& given) {
   std::vector<Score> scores;
   Tensors features;
   std::vector<io::Image> sheet;
+  io::Json shown = io::Json::array();  // names, from the first to the last
+  const Index tiles = std::min<Index>(48, Index(prompts.size()));
   std::string lines;
   for (Index first = 0; first < count; first += 64) {
     stop_if_interrupted();
@@ -281,7 +283,7 @@ io::Json evaluate(const EvalOptions& given) {
       const Score& s = some[i];
       const Prompt& p = prompts[std::size_t(of[i])];
       const Index n = numbers[i] % o.per_prompt;
-      if (n == 0 && sheet.size() < 48) sheet.push_back(pictures[i]);
+      if (n == 0 && Index(sheet.size()) < tiles && of[i] == Index(sheet.size()) * Index(prompts.size()) / tiles) sheet.push_back(pictures[i]), shown.push_back(p.name);
       lines += io::Json{{"name", p.name}, {"split", p.split}, {"n", n}, {"seed", o.seed}, {"near_pixels", s.near_pixels}, {"near_features", s.near_features},
                         {"style", s.style}, {"caption", s.caption}, {"rank", s.rank}}.dump() + "\n";
       scores.push_back(s);
@@ -294,7 +296,7 @@ io::Json evaluate(const EvalOptions& given) {
 #ifdef SSPO_EIGEN
   if (count > 1) summary["frechet"] = frechet_of(o, data, scorer, side, cat(features, 0));
 #endif
-  summary["pictures"] = {{"columns", columns}, {"gap", gap}, {"side", side}};
+  summary["pictures"] = {{"columns", columns}, {"gap", gap}, {"side", side}, {"names", shown}};
   summary["seconds"] = since(start);
   summary["drawing_seconds"] = drawing_seconds;
   summary["samples_per_second"] = double(count) / since(start);

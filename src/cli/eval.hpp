@@ -29,7 +29,7 @@ struct EvalOptions {
 // Scores of one picture: near_pixels, near_features: 1 if it is closer to the preferred style's picture of its name than to any other
 // style's; style: the judge's probability of the preferred style; caption: the cosine of picture and caption; rank: 1 if that is the largest
 // among the captions of all names.
-// OUT holds eval.json (what the scores are a function of), latents/, pictures.png (the first 48 names) and, at the end,
+// OUT holds eval.json (what the scores are a function of), latents/, pictures.png (48 names from the first to the last) and, at the end,
 //   scores.jsonl    {"name", "split", "n", "seed", "near_pixels", "near_features", "style", "caption", "rank"}, a line a picture
 //   summary.json    {"n", "names", "metrics": {NAME: {"n", "mean", "se", "low", "high"}, ..., "r1", "r5"}, "frechet", "seconds", ...}, n counts names
 // The noise of a picture is a function of (seed, caption, n): the same for every model. An evaluation that was interrupted goes on where it

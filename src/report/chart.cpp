@@ -43,7 +43,7 @@ struct Range {
   void add(double v) { if (std::isfinite(v)) low = std::min(low, v), high = std::max(high, v); }
   bool empty() const { return !(low <= high); }
   void widen(double share) {
-    const double by = high > low ? share * (high - low) : std::max(std::abs(high) * 0.1, 1e-9);
+    const double by = high > low ? share * (high - low) : (high != 0 ? std::abs(high) * 0.1 : 0.01);
     low -= by, high += by;
   }
 };

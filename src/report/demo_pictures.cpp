@@ -13,7 +13,7 @@ constexpr std::size_t shown_prompts = 12;
 
 struct Sheet {
   std::string title;
-  std::vector<std::string> prompts;  // of its pictures, in order: as they first come in scores.jsonl
+  std::vector<std::string> prompts;  // of its pictures, in order: summary.json's pictures.names
   io::Image picture;
   Index columns, side;               // as `sspo eval` lays them: up to 12 columns, two pixels between
 };
@@ -23,8 +23,9 @@ std::optional<Sheet> sheet_of(const std::string& title, const Scored& s) {
   auto image = find_picture(s.folder / "pictures.png");
   if (!image) return {};
   std::vector<std::string> prompts;
-  for (const Score& row : s.rows)
-    if (prompts.size() < 48 && std::find(prompts.begin(), prompts.end(), row.name) == prompts.end()) prompts.push_back(row.name);
+  if (const io::Json pictures = s.summary.value("pictures", io::Json::object()); pictures.is_object() && pictures.contains("names") && pictures["names"].is_array())
+    for (const io::Json& name : pictures["names"])
+      if (name.is_string() && prompts.size() < 48) prompts.push_back(name.get<std::string>());
   const Index columns = std::clamp<Index>(Index(prompts.size()), 1, 12), side = (image->width - gap) / columns - gap;
   return Sheet{title, std::move(prompts), std::move(*image), columns, side};
 }
@@ -52,11 +53,12 @@ Html pictures_section(const DemoFolder& demo, const std::string& setting) {
   if (sheets.empty() || seed.empty()) return {};
   add("a real one, preferred style", demo.preferred);
 
-  Html html = paragraph("The same prompts and the same noise for every model; each method's first seed, " + seed + ". The first prompts in the order of the evaluation: nothing was picked or sorted.");
+  Html html = paragraph("The same prompts and the same noise for every model; each method's first seed, " + seed + ". Names at equal distances in the order of the data set: nothing was picked or sorted.");
   PictureRows rows{.titles = {}, .rows = {}};
   for (const Sheet& s : sheets) rows.titles.push_back(s.title);
   const std::vector<std::string>& prompts = sheets[0].prompts;
-  for (std::size_t i = 0; i < std::min(shown_prompts, prompts.size()); ++i) {
+  const std::size_t every = std::max<std::size_t>(1, prompts.size() / shown_prompts);
+  for (std::size_t i = 0; i < prompts.size() && i / every < shown_prompts; i += every) {
     PictureRows::Row row{.pictures = {}, .under = prompts[i]};
     bool any = false;
     for (const Sheet& s : sheets) {

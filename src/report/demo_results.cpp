@@ -113,14 +113,17 @@ Html difference_table(const std::vector<Compared>& all) {
 }
 
 Html reading_of(const std::vector<Compared>& all) {
-  std::string words;
+  Html html;
+  std::string words, against;
   for (const Compared& c : all) {
+    if (c.against != against && !words.empty()) html += paragraph(words), words.clear();
+    against = c.against;
     std::vector<Found> shown;  // the columns of the table
     for (const Found& f : c.found)
       if (f.measure != measures()[1].title) shown.push_back(f);
     words += (words.empty() ? "" : " ") + reading(method_title(c.method), method_title(c.against), shown);
   }
-  return words.empty() ? Html{} : paragraph(words);
+  return words.empty() ? html : html + paragraph(words);
 }
 
 Html of_split(const DemoFolder& demo, const std::string& setting, const std::string& split, bool frechet) {

@@ -75,14 +75,16 @@ void write_pair(const Folder& f, const fs::path& at) {
 // 25 names, near in so many of them, and 15 that are held out.
 void write_scores(const Folder& f, const std::string& name, double near) {
   std::string lines;
+  io::Json sheet = io::Json::array();
   constexpr int train = 25, held_out = 15, names = train + held_out;
   for (int i = 0; i < names; ++i) {
     const bool held = i >= train;
+    sheet.push_back(i ? "name " + std::to_string(i) : hostile);
     lines += io::Json{{"name", i ? "name " + std::to_string(i) : hostile}, {"split", held ? "held-out" : "train"}, {"n", 0}, {"seed", 1}, {"near_pixels", (i * 7 % train) < train * (held ? 0.5 : near) ? 1 : 0},
                       {"near_features", 1}, {"style", 0.5}, {"caption", 0.4}, {"rank", 1 + i % 3}}.dump() + "\n";
   }
   f.write("scores/" + name + "/scores.jsonl", lines);
-  f.write("scores/" + name + "/summary.json", io::Json{{"frechet", 26.5}, {"seconds", 4.0}}.dump());
+  f.write("scores/" + name + "/summary.json", io::Json{{"frechet", 26.5}, {"seconds", 4.0}, {"pictures", {{"columns", 12}, {"gap", 2}, {"side", 8}, {"names", sheet}}}}.dump());
   io::write_png((f.path / "scores" / name / "pictures.png").string(), io::grid(std::vector<io::Image>(std::size_t(names), io::make_image(8, 8, 120)), 12, 2));
 }
 
@@ -177,7 +179,7 @@ TEST_CASE("demo report: complete") {
   CHECK(holds(html, "real pictures, preferred style"));
   CHECK(holds(html, "26.5"));
   CHECK(holds(html, "sspo demo --out FOLDER --size full --seeds 3"));
-  CHECK(holds(html, "name 7, SSPO"));                           // a tile of its sheet
+  CHECK(holds(html, "name 6, SSPO"));                           // a tile of its sheet
 
   // Without its scores and runs a demo has no results, and says so.
   fs::remove_all(f.path / "scores"), fs::remove_all(f.path / "vae");
