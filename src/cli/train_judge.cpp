@@ -59,10 +59,12 @@ struct Scores {
   double style = 0, r1 = 0, r5 = 0;  // shares of pictures: style told; its caption among all of the split's is the first; among the first five
 };
 
+constexpr Index tested_at_once = 48;  // parameters are tracked here, too: fewer than a step takes
+
 Scores scores_of(const TrainContext& c, const Judge& net, const Split& s, const std::vector<io::Image>& pictures, const Tensor& captions) {
   Scores sum;
-  for (Index first = 0; first < s.size(); first += 128) {
-    const Index last = std::min(first + 128, s.size());
+  for (Index first = 0; first < s.size(); first += tested_at_once) {
+    const Index last = std::min(first + tested_at_once, s.size());
     const Tensor x = io::to_tensor({pictures.begin() + first, pictures.begin() + last}, c.device);
     const std::vector<std::int64_t> styles = argmax(net.style(x), -1).to_vector<std::int64_t>();
     const std::vector<Index> above = ranks(matmul(net.embed(net.features(x)), transpose(captions)), std::span(s.names).subspan(std::size_t(first), std::size_t(last - first)));
