@@ -206,7 +206,7 @@ class Demo {
       io::Json row = {{"model", label}, {"runs", names.size()}};
       for (const std::string& name : names) {
         const report::Scored scored = report::read_scores(at("scores/" + name));
-        const auto mean = [&](const std::string& key, double value) { row[key] = row.value(key, 0.0) + value / double(names.size()); };
+        const auto mean = [&, runs = double(names.size())](const std::string& key, double value) { row[key] = row.value(key, 0.0) + value / runs; };
         for (const report::Measure& m : report::measures()) mean(m.name, report::mean_of(scored, m, "train"));
         if (scored.summary.contains("frechet")) mean("frechet", scored.summary.at("frechet").get<double>());
       }
