@@ -69,8 +69,9 @@ TEST_CASE("judge: values and gradients are those of the same network in torch") 
   out["embed"] = judge.embed(out["features"]);
   const std::vector<Index> groups = golden()["groups"].get<std::vector<Index>>();
   out["contrast"] = contrast(out["embed"], out["text"], judge.scale(), groups);
-  for (const auto& [name, y] : out) {
-    const std::vector<double> expected = golden()["outputs"][name].get<std::vector<double>>(), got = numbers(y);
+  for (const auto& of : out) {
+    const std::string& name = of.first;
+    const std::vector<double> expected = golden()["outputs"][name].get<std::vector<double>>(), got = numbers(of.second);
     REQUIRE(got.size() == expected.size());
     for (std::size_t i = 0; i < got.size(); ++i) CHECK_MESSAGE(std::abs(got[i] - expected[i]) <= 1e-5 * std::max(1.0, rms(expected)), name << " " << i);
   }
