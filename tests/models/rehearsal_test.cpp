@@ -11,7 +11,22 @@
 using namespace sspo;
 using namespace sspo::testing;
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SSPO_TEST_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SSPO_TEST_SANITIZED 1
+#endif
+#endif
+
 namespace {
+
+#ifdef SSPO_TEST_SANITIZED
+constexpr bool sanitized = true;
+#else
+constexpr bool sanitized = false;
+#endif
+
 
 std::size_t resident_bytes() {
   std::ifstream file("/proc/self/statm");
@@ -65,5 +80,5 @@ TEST_CASE("rehearsal: a training step of SD-1.5's UNet is counted without its me
   CHECK(plan.weights < std::size_t(859'520'964) * 4 + 686 * 64);
   CHECK(plan.step > plan.weights);  // gradients of all weights, and more
   CHECK(plan.step < 3 * plan.weights);
-  CHECK(grown < plan.weights / 20);
+  if (!sanitized) CHECK(grown < plan.weights / 20);  // AddressSanitizer marks an eighth of what is reserved
 }
