@@ -48,7 +48,6 @@ class Demo {
     plan();
     record_->set("version", fmt::format("{}.{}.{}", version_major, version_minor, version_patch));
     record_->set("device", Device::cpu({.threads = o.threads, .isa = o.isa}).name());
-    record_->set("command", fmt::format("sspo demo --out {} --size {} --data {} --seeds {}", o.out, o.size, o.data, seeds_));
   }
 
   void run() {

@@ -114,8 +114,8 @@ class Drawing {
       for (const Rng& r : rng) all.push_back(normal(r / what / call, {size, size, sd_.unet.config().in_channels}, device_));
       return stack(all, 0);
     };
-    const Tensor negative = expand(sd_.encode({""}), sd_.encode(captions).shape());
-    return sample_latents(std::cref(sd_.unet), make_scheduler(sd_.scheduler, o_.steps), noise("start", 0), sd_.encode(captions), negative,
+    const Tensor text = sd_.encode(captions), negative = expand(sd_.encode({""}), text.shape());
+    return sample_latents(std::cref(sd_.unet), make_scheduler(sd_.scheduler, o_.steps), noise("start", 0), text, negative,
                           {.guidance = o_.guidance, .noise = [&](Index call) { return noise("step", call); }, .after = [](Index, const Tensor&) { stop_if_interrupted(); }});
   }
 

@@ -1,19 +1,7 @@
 #include "cli/files.hpp"
 
-#include <algorithm>
-
 namespace sspo::cli {
 namespace fs = std::filesystem;
-namespace {
-
-io::Image enlarged(const io::Image& small, Index zoom) {
-  io::Image large = io::make_image(small.width * zoom, small.height * zoom);
-  for (Index y = 0; y < large.height; ++y)
-    for (Index x = 0; x < large.width; ++x) std::copy_n(small.at(x / zoom, y / zoom), 3, large.at(x, y));
-  return large;
-}
-
-}  // namespace
 
 void check_output(const std::string& path, bool force) {
   const std::string name = io::printable(path, 4096);
@@ -33,12 +21,6 @@ void make_output_folder(const fs::path& folder, bool force) {
   const bool empty = !error && fs::is_empty(folder, error);
   if (error) fail({.op = name, .what = error.message(), .kind = ErrorKind::io}, Site{});
   if (!empty && !force) fail({.op = name, .what = "has content already", .hint = "--force writes over it"}, Site{});
-}
-
-io::Image contact_sheet(const Tensor& pictures, Index columns, Index zoom) {
-  std::vector<io::Image> large;
-  for (const io::Image& picture : io::to_images(pictures)) large.push_back(enlarged(picture, zoom));
-  return io::grid(large, columns, 2 * zoom);
 }
 
 }  // namespace sspo::cli

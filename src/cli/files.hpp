@@ -13,7 +13,4 @@ void check_output(const std::string& path, bool force);
 // Makes the folder. Throws Error (input) if it has content and `force` is false, or is no folder.
 void make_output_folder(const std::filesystem::path& folder, bool force);
 
-// pictures [rows * columns, H, W, 3] in [-1, 1], row by row on a white sheet, every pixel `zoom` wide.
-io::Image contact_sheet(const Tensor& pictures, Index columns, Index zoom);
-
 }  // namespace sspo::cli

@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 
+#include "cli/finished_run.hpp"
 #include "cli/progress.hpp"
 #include "cli/signals.hpp"
 #include "cli/train_samples.hpp"
@@ -236,19 +237,9 @@ class Diagnosis {
 
 io::Json gate(const GateOptions& o) {
   if (o.draws < 2 || o.pairs < 1) fail({.op = "gate", .what = "nothing to look at", .expected = "two draws or more of a pair or more"}, Site{});
-  const auto say = [](const std::string& line) { fmt::print(stderr, "{}\n", io::printable(line, 4096)); };
-  const Recipe recipe = read_recipe(o.run + "/recipe.toml");
-  if (recipe.kind() != preference) fail({.op = io::printable(o.run, 4096), .what = "no gate: its objective is " + recipe.text("objective")}, Site{});
-  std::error_code none;
-  if (!std::filesystem::exists(o.run + "/model", none)) fail({.op = io::printable(o.run, 4096), .what = "the run is not finished", .hint = "sspo train --resume auto", .kind = ErrorKind::file}, Site{});
-  const Device device = Device::cpu({.threads = o.threads, .isa = o.isa});
-  const TrainData data = open_train_data(recipe, say);
-  TrainModel model = make_train_model(recipe, data, device);
-  const RunFolder run(o.run);
-  Watchdog watchdog(0, o.run);
-  const TrainContext context{.recipe = recipe, .data = data, .model = model, .run = run, .device = device, .watchdog = watchdog, .say = say};
-  const io::Json json = Diagnosis(o, context)();
-  io::write_file(run / "gate.json", json.dump(2) + "\n");
+  FinishedRun run(o.run, o.threads, o.isa);
+  const io::Json json = Diagnosis(o, run.context)();
+  io::write_file(run.folder / "gate.json", json.dump(2) + "\n");
   return json;
 }
 

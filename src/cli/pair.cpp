@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 
+#include "cli/finished_run.hpp"
 #include "cli/signals.hpp"
 #include "cli/train_samples.hpp"
 #include "sspo/train/preference.hpp"
@@ -64,19 +65,14 @@ Tensor denoised(const Tensor& x_t, const Tensor& out, std::span<const Index> t, 
 }  // namespace
 
 void pair(const PairCommand& o) {
-  const Recipe r = read_recipe(o.run + "/recipe.toml");
-  if (r.kind() != preference) r.wrong("objective", "there are no pairs", "an objective of preference training", r.text("objective"));
+  FinishedRun run(o.run, o.threads, o.isa);
+  const Recipe& r = run.recipe;
+  const TrainContext& context = run.context;
+  const TrainModel& model = run.model;
+  const TrainData& data = run.data;
+  const Device& device = run.device;
   const Objective& objective = objective_named(r.text("objective"));
   if (objective.second == SecondImage::none) r.wrong("objective", "it looks at winners alone", "an objective with a second image: sspo, spin, dpo, ...", r.text("objective"));
-  std::error_code none;
-  if (!fs::exists(o.run + "/model", none)) fail({.op = io::printable(o.run, 4096), .what = "the run is not finished", .hint = "sspo train --resume auto", .kind = ErrorKind::file}, Site{});
-  const auto say = [](const std::string& line) { fmt::print(stderr, "{}\n", io::printable(line, 4096)); };
-  const Device device = Device::cpu({.threads = o.threads, .isa = o.isa});
-  const TrainData data = open_train_data(r, say);
-  TrainModel model = make_train_model(r, data, device);
-  const RunFolder run(o.run);
-  Watchdog watchdog(0, o.run);
-  const TrainContext context{.recipe = r, .data = data, .model = model, .run = run, .device = device, .watchdog = watchdog, .say = say};
   const Rng rng = context.rng() / "pair" / o.draw;
   const Chosen c = choose(o, context, objective, rng);
 

@@ -120,7 +120,7 @@ double unet_flops(const Recipe& r, TrainModel& m, const Device& device) {  // of
   return flops_of(trace);
 }
 double vae_flops(TrainModel& m, const Device& device) {
-  const Tensor x = cast(normal(Rng{1}, {pictures_at_once(m.side), m.side, m.side, 3}, device), m.dtype);
+  const Tensor x = cast(normal(Rng{1}, {1, m.side, m.side, 3}, device), m.dtype);
   Trace trace(device);
   m.vae.model->decode(m.vae.model->encode(x).mean);
   return flops_of(trace);
@@ -144,7 +144,7 @@ Drawn drawn_by(const Recipe& r, Index samples) {
 }
 
 double judge_flops(TrainModel& m, const Device& device) {
-  const Tensor x = normal(Rng{1}, {pictures_at_once(m.side), m.side, m.side, 3}, device);
+  const Tensor x = normal(Rng{1}, {1, m.side, m.side, 3}, device);
   Trace trace(device);
   m.judge.model->style(x), m.judge.model->embed(m.judge.model->features(x));
   return flops_of(trace);
@@ -206,7 +206,8 @@ std::uint64_t disk_bytes(const Recipe& r, const TrainModel& m, const TrainData& 
   std::uint64_t bytes = checkpoint * std::uint64_t(r.integer("train.keep") + 1) + trained + frozen;
   if (trains_unet(r)) bytes += std::uint64_t(data.size()) * 2 * latent;
   if (m.judge.there() && m.vae.there()) bytes += std::uint64_t(data.size() * m.side * m.side) * 3 * 4;  // seen through the autoencoder
-  if (needs_reference(r)) bytes += std::uint64_t(r.integer("preference.phases")) * trained + drawn_by(r, data.size()).pictures * latent;
+  if (r.kind() == preference && (needs_reference(r) || r.boolean("preference.keep_phases"))) bytes += std::uint64_t(r.integer("preference.phases")) * trained;
+  bytes += drawn_by(r, data.size()).pictures * latent;
   return bytes;
 }
 
