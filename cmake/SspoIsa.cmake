@@ -38,7 +38,7 @@ function(sspo_add_isa_objects target set)
   add_library(${objects} OBJECT ${ARGN})
   target_include_directories(${objects} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
   target_compile_definitions(${objects} PRIVATE SSPO_ISA=${set})
-  set(level -O3)
+  set(level -O2 -ftree-vectorize)  # the kernels unroll and inline by name: -O3 adds compile time alone
   if(SSPO_SANITIZE)
     # Integer lanes of SIMD maths wrap by design (lanes of NaN, unused): not for UBSan to report. Of its checks those
     # that double a kernel's build and find what AddressSanitizer finds anyway are left out.

@@ -63,7 +63,11 @@ struct Plan {
 };
 
 // What a block of B or A may take: one panel of B with the rows that pass by in L1, rows of A in a quarter of L2.
+#if SSPO_AVX512
+inline constexpr Index panel_bytes = 49152, block_bytes = 262144;
+#else
 inline constexpr Index panel_bytes = 24576, block_bytes = 131072;
+#endif
 
 template <class P>
 inline Plan plan_with(const Size& s, bool share_b, bool wide_scratch) {
@@ -91,7 +95,7 @@ inline Plan plan_with(const Size& s, bool share_b, bool wide_scratch) {
   p.rows = round_up(ceil_div(s.m, ceil_div(s.m, p.rows)), MR);
   p.row_tasks = ceil_div(s.m, p.rows), p.col_tasks = ceil_div(s.n, p.cols);
   const Index tiles = s.batch * p.row_tasks * p.col_tasks;
-  p.slices = tiles * 3 <= wanted * 2 ? max(1, min(ceil_div(wanted, tiles), words / 512)) : 1;
+  p.slices = tiles * 2 <= wanted ? max(1, min(ceil_div(wanted, tiles), words / 512)) : 1;
   p.slice = max(8, round_up(ceil_div(words, p.slices), 8));
   p.slices = max(1, ceil_div(words, p.slice));
   p.kc = max(8, round_up(ceil_div(p.slice, max(1, ceil_div(p.slice, p.share_b ? kc_most : kc_private))), 8));
@@ -169,7 +173,7 @@ struct Tiles {
     else return scratch + (i - row0) * scratch_ld + (j - col0);
   }
 
-  // A whole tile, finished in the registers.
+  // A whole tile.
   [[gnu::noinline]] void whole(const Word* const* a, const Word* b, Index words, Strips strips, Ahead next, Index i0, Index j0,
                                bool first, bool last) const {
     Sum* sums[MR];
@@ -185,17 +189,14 @@ struct Tiles {
     };
     if (f.alpha != 1) each([&](Pack<Sum>& x, int, int) __attribute__((always_inline)) { x *= Pack<Sum>(Sum(f.alpha)); });
     if (!first || (sums_in_c && f.accumulate)) each([&](Pack<Sum>& x, int i, int j) __attribute__((always_inline)) { x += Pack<Sum>::load(sums[i] + j); });
-    if (!last) {
-      each([&](Pack<Sum>& x, int i, int j) __attribute__((always_inline)) { x.store(sums[i] + j); });
-    } else if (f.act != Activation::none || (f.accumulate && !sums_in_c)) {
-      alignas(64) Sum tile[MR][NR];
-      each([&](Pack<Sum>& x, int i, int j) __attribute__((always_inline)) { x.store(tile[i] + j); });
+    // What remains to be done, if anything, is done row by row from a buffer: formulas in place would crowd the registers.
+    const bool plain = !last || (sums_in_c && !f.bias && !f.residual && f.act == Activation::none);
+    alignas(64) Sum tile[MR][NR];
+    if (!plain)
+      for (int i = 0; i < MR; ++i) sums[i] = tile[i];
+    each([&](Pack<Sum>& x, int i, int j) __attribute__((always_inline)) { x.store(sums[i] + j); });
+    if (!plain)
       for (Index i = 0; i < MR; ++i) finish(tile[i], NR, i0 + i, j0);
-    } else {
-      if (f.bias) each([&](Pack<Sum>& x, int i, int j) __attribute__((always_inline)) { x += load_as<Sum>(bias_at(i0 + i, j0) + j); });
-      if (f.residual) each([&](Pack<Sum>& x, int i, int j) __attribute__((always_inline)) { x += load_as<Sum>(residual_at(c.row(i0 + i), j0) + j); });
-      each([&](Pack<Sum>& x, int i, int j) __attribute__((always_inline)) { store_as<Sum>(x, c.row(i0 + i) + j0 + j); });
-    }
   }
 
   // A tile cut off by an edge, by way of a buffer.

@@ -175,7 +175,8 @@ struct Lines {
   template <class P>
   const typename P::Word* in_place(Index k) const {
     const bool same = std::is_same_v<In, typename P::Word> || (P::depth == 2 && k % 2 == 0 && line % 2 == 0);
-    return same && step == 1 ? reinterpret_cast<const typename P::Word*>(data) : nullptr;
+    const bool crowded = line * Index(sizeof(In)) % 2048 == 0;  // the rows of a tile would share one set of L1, or two
+    return same && step == 1 && !crowded ? reinterpret_cast<const typename P::Word*>(data) : nullptr;
   }
 
   Index words_apart(int depth) const { return line / depth; }
