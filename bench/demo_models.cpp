@@ -2,6 +2,7 @@
 //   bench_demo_models DIR train|preference|sampling|vae-train|vae-decode THREADS SECONDS [ops|shapes]
 // One line of JSON: see timing.hpp. `check` is the loss of the first step, or the mean square of the result.
 #include <cstring>
+#include <memory>
 
 #include "sspo/models/clip_text.hpp"
 #include "sspo/models/unet.hpp"
