@@ -1,0 +1,13 @@
+// Switching between stacks, told to AddressSanitizer where it is on.
+#pragma once
+#include <cstddef>
+
+namespace sspo::cuda::inline sim {
+
+// The stack pointer of a stack that will call entry() when first switched to.
+void* prepare_stack(void* bottom, std::size_t bytes, void (*entry)());
+// Leaves this stack, saved in *from, for the one saved in `to`. [bottom, bytes): that stack. `last`: this one is not returned to.
+void switch_stack(void** from, void* to, const void* bottom, std::size_t bytes, bool last);
+void arrived_on_stack();  // first thing a new stack does
+
+}  // namespace sspo::cuda::inline sim

@@ -1,0 +1,51 @@
+// What tests and tools ask of the simulator: schedules, findings of the checking build, counters.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "../runtime.hpp"
+
+namespace sspo::cuda::inline sim {
+
+// 0: threads run in their order. Else the order is drawn from the seed (SSPO_SIM_SEED at start).
+void set_schedule(std::uint64_t seed);
+
+bool checking();  // kernels and simulator were built to be checked
+
+struct Finding {
+  std::string kind;     // "race", "out of bounds", ...
+  std::string kernel;
+  std::string where;    // file:line of the access
+  std::string earlier;  // and of the other access, where there is one
+  std::string detail;   // block, threads, address
+  std::string text() const { return kind + " in " + kernel + " at " + where + (earlier.empty() ? "" : ", against " + earlier) + ": " + detail; }
+};
+const std::vector<Finding>& findings();  // since the last reset, each kind and place once
+void reset_findings();
+
+// Memory of an allocator that cuts blocks from memory of allocate(): what may be touched, and what holds numbers.
+void note_block(const void* p, std::size_t bytes, const char* what);
+void note_block_gone(const void* p);
+
+// Traffic of one source line of a kernel. Counts, not times.
+struct LineCounters {
+  std::string where;
+  bool shared, write, atomic;
+  std::uint64_t requests;  // a warp's accesses, each together
+  std::uint64_t units;     // 32-byte sectors; shared memory: wavefronts
+  std::uint64_t fewest;    // that the same bytes could take
+};
+struct KernelCounters {
+  std::string kernel;
+  std::uint64_t launches = 0, blocks = 0, barriers = 0, mma = 0, mma_flops = 0;
+  std::uint64_t sectors_read = 0, sectors_written = 0, sectors_fewest = 0;  // requested by warps
+  std::uint64_t wavefronts = 0, wavefronts_fewest = 0;
+  std::uint64_t unique_read = 0, unique_written = 0;  // distinct sectors: what memory must move at least
+  std::vector<LineCounters> lines;
+};
+std::vector<KernelCounters> counters();  // since the last reset, by kernel; traffic in the checking build alone
+void reset_counters();
+std::string counters_table();
+
+}  // namespace sspo::cuda::inline sim
