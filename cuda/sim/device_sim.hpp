@@ -124,13 +124,21 @@ template <std::size_t bytes> struct Wide;
 template <> struct Wide<16> { typedef int type __attribute__((vector_size(16), may_alias)); };
 template <> struct Wide<8> { typedef int type __attribute__((vector_size(8), may_alias)); };
 template <> struct Wide<4> { typedef int type __attribute__((may_alias)); };
+// A misaligned one is the checker's to report, not this processor's to fault on.
+template <class V> bool misaligned(const V* p) { return __builtin_expect(reinterpret_cast<std::uintptr_t>(p) % sizeof(V) != 0, 0); }
+[[gnu::noinline]] inline void touch_misaligned(const void* p, unsigned bytes, int kind) { touch(p, bytes, kind, SSPO_SIM_HERE); }
 template <class V> [[gnu::always_inline]] inline V load(const V* p) {
+  if (misaligned(p)) {
+    touch_misaligned(p, sizeof(V), 0);
+    return V{};
+  }
   const typename Wide<sizeof(V)>::type bits = *reinterpret_cast<const typename Wide<sizeof(V)>::type*>(p);
   V v;
   std::memcpy(&v, &bits, sizeof v);
   return v;
 }
 template <class V> [[gnu::always_inline]] inline void store(V* p, V v) {
+  if (misaligned(p)) return touch_misaligned(p, sizeof(V), 1);
   typename Wide<sizeof(V)>::type bits;
   std::memcpy(&bits, &v, sizeof v);
   *reinterpret_cast<typename Wide<sizeof(V)>::type*>(p) = bits;
