@@ -38,14 +38,14 @@ function(sspo_add_isa_objects target set)
   add_library(${objects} OBJECT ${ARGN})
   target_include_directories(${objects} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
   target_compile_definitions(${objects} PRIVATE SSPO_ISA=${set})
-  set(level -O2 -ftree-vectorize)  # the kernels unroll and inline by name: -O3 adds compile time alone
+  set(level -O3)
   if(SSPO_SANITIZE)
     # Integer lanes of SIMD maths wrap by design (lanes of NaN, unused): not for UBSan to report. Of its checks those
     # that double a kernel's build and find what AddressSanitizer finds anyway are left out.
     set(level -O1 -fwrapv -fno-sanitize=null,object-size,pointer-overflow)
   endif()
   if(SSPO_EMULATE_AVX512 AND set MATCHES "avx512")
-    set(level -O2)  # the unrolled tiles of 14 rows would compile for minutes
+    set(level -O2)  # the unrolled tiles would compile for minutes
   endif()
   target_compile_options(${objects} PRIVATE ${SSPO_ISA_FLAGS_${set}} ${level} -fno-math-errno -fno-trapping-math
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> -Wno-uninitialized -fvisibility=hidden)

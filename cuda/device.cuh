@@ -12,7 +12,7 @@
 //   ldmatrix_x4(r, row), ldmatrix_x4_trans(r, row)
 //   mma_m16n8k16(d, a, b, c, bf16{})     d = a b + c on tensor cores: f32 sums; f16{} likewise
 //   mma_m16n8k8_tf32(d, a, b, c)
-//   from_float<T>(x), to_float(x), pack_bf16(low, high)
+//   to_tf32(x): f32 rounded to what tf32 keeps
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -32,50 +32,11 @@ namespace sspo::cuda::inline SSPO_CUDA_WORLD {
 
 inline constexpr unsigned whole_warp = 0xffffffffu;
 SSPO_DEVICE int lane_id() { return int(threadIdx.x) & 31; }
-SSPO_DEVICE int warp_id() { return int(threadIdx.x) >> 5; }
-
-SSPO_DEVICE double to_float(double x) { return x; }
-using sspo::to_float;
-template <class T> SSPO_DEVICE T from_float(float x) { return T(x); }
-template <class T> SSPO_DEVICE T from_float(double x) { return T(x); }
-template <> SSPO_DEVICE bf16 from_float<bf16>(float x) { return round_to_bf16(x); }
-template <> SSPO_DEVICE bf16 from_float<bf16>(double x) { return round_to_bf16(float(x)); }
-template <> SSPO_DEVICE f16 from_float<f16>(double x) { return f16(float(x)); }
-
-// In what a type is computed: f32 for all but f64.
-template <class T> struct ComputeOf { using type = float; };
-template <> struct ComputeOf<double> { using type = double; };
-template <> struct ComputeOf<long> { using type = long; };
-template <class T> using Compute = typename ComputeOf<T>::type;
 
 // Sums over a warp by halves: every lane gets the same bits.
 template <class T> SSPO_DEVICE T warp_sum(T x) {
   for (int step = 16; step > 0; step >>= 1) x += __shfl_xor_sync(whole_warp, x, step);
   return x;
-}
-template <class T> SSPO_DEVICE T warp_max(T x) {
-  for (int step = 16; step > 0; step >>= 1) {
-    const T y = __shfl_xor_sync(whole_warp, x, step);
-    x = y > x || y != y ? y : x;
-  }
-  return x;
-}
-// Over a block of THREADS (a multiple of 32), in a fixed order. All threads call, all get the sum.
-template <int THREADS, class T> SSPO_DEVICE T block_sum(T x) {
-  SSPO_SHARED(T, part, [THREADS / 32]);
-  x = warp_sum(x);
-  __syncthreads();  // an earlier call's sums have been read
-  if (lane_id() == 0) part[warp_id()] = x;
-  __syncthreads();
-  return warp_sum(lane_id() < THREADS / 32 ? part[lane_id()] : T(0));
-}
-template <int THREADS, class T> SSPO_DEVICE T block_max(T x) {
-  SSPO_SHARED(T, part, [THREADS / 32]);
-  x = warp_max(x);
-  __syncthreads();
-  if (lane_id() == 0) part[warp_id()] = x;
-  __syncthreads();
-  return warp_max(part[lane_id() < THREADS / 32 ? lane_id() : 0]);
 }
 
 }  // namespace sspo::cuda::inline SSPO_CUDA_WORLD

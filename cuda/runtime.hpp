@@ -5,7 +5,6 @@
 //   launch(stream, plan, group_norm_forward<float, 256>, args);
 #pragma once
 #include <cstddef>
-#include <memory>
 #include <string>
 
 #include "device.cuh"

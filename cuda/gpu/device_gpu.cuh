@@ -1,7 +1,5 @@
 // Device words as nvcc has them: each a CUDA intrinsic or one PTX instruction (PTX ISA 8.x, sections 9.7.8, 9.7.14).
 #pragma once
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
 #define SSPO_DEVICE __device__ __forceinline__
@@ -59,18 +57,6 @@ SSPO_DEVICE void mma_m16n8k8_tf32(float (&d)[4], const uint32_t (&a)[4], const u
 SSPO_DEVICE uint32_t to_tf32(float x) {
   uint32_t bits;
   asm("cvt.rna.tf32.f32 %0, %1;\n" : "=r"(bits) : "f"(x));
-  return bits;
-}
-
-SSPO_DEVICE bf16 round_to_bf16(float x) {
-  bf16 y;
-  y.bits = __bfloat16_as_ushort(__float2bfloat16_rn(x));
-  return y;
-}
-SSPO_DEVICE uint32_t pack_bf16(float low, float high) {
-  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-  uint32_t bits;
-  memcpy(&bits, &pair, 4);
   return bits;
 }
 

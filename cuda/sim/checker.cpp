@@ -194,7 +194,12 @@ void note_written_by_host(const void* p, std::size_t bytes) {
   Cell* const c = cells_of(p);
   for (std::size_t i = 0; i < (bytes + 1) / 2; ++i) c[i] = cell_with(std::uint8_t((c[i].flags & (valid | freed)) | both_bytes));
 }
-void note_copied(void* to, const void*, std::size_t bytes) { note_written_by_host(to, bytes); }
+void note_copied(void* to, const void* from, std::size_t bytes) {  // what was never written stays so
+  if (!in_device(to) || !in_device(from)) return note_written_by_host(to, bytes);
+  Cell* const c = cells_of(to);
+  const Cell* const had = cells_of(from);
+  for (std::size_t i = 0; i < (bytes + 1) / 2; ++i) c[i] = cell_with(std::uint8_t((c[i].flags & (valid | freed)) | (had[i].flags & both_bytes)));
+}
 
 void begin_launch() {
   launch_began = ++now;

@@ -8,8 +8,10 @@
 
 #if defined(__clang__)
 #define SSPO_SIM_UNSEEN __attribute__((no_sanitize("thread")))  // the checker does not see these accesses
+#define SSPO_SIM_APART __attribute__((noinline, nomerge))       // two calls stay two: a divergent barrier is told by its place
 #else
 #define SSPO_SIM_UNSEEN __attribute__((no_sanitize_thread))
+#define SSPO_SIM_APART __attribute__((noinline))
 #endif
 #define SSPO_DEVICE inline
 #define __global__
@@ -19,7 +21,7 @@
 #define __launch_bounds__(...)
 #define SSPO_SHARED(T, name, ...)                                                                          \
   struct name##_tag;                                                                                       \
-  auto& name = ::sspo::cuda::sim::shared_array<std::type_identity_t<T __VA_ARGS__>, name##_tag>(#name)
+  auto& name = ::sspo::cuda::sim::shared_array<std::type_identity_t<T __VA_ARGS__>, name##_tag>()
 
 namespace sspo::cuda::inline sim {
 
@@ -46,15 +48,15 @@ void barrier(const void* where);                                    // __syncthr
 using Together = void (*)(unsigned mask, void** lanes);             // an operation of a warp: lanes[i] is what lane i brought
 void together(unsigned mask, Together act, void* mine, const char* name, const void* where);
 void touch(const void* p, unsigned bytes, int kind, const void* where);  // kind: 1 write, 2 atomic; tells the checker
-void place_shared(SharedArray&, std::size_t bytes, std::size_t align, const char* name);
+void place_shared(SharedArray&, std::size_t bytes, std::size_t align);
 void fence();
 
 #define SSPO_SIM_HERE __builtin_return_address(0)
 
 template <class T> T* dynamic_shared() { return reinterpret_cast<T*>(here.dynamic); }
-template <class T, class Tag> SSPO_SIM_UNSEEN T& shared_array(const char* name) {
+template <class T, class Tag> SSPO_SIM_UNSEEN T& shared_array() {
   static SharedArray array;
-  if (array.serial != here.serial) place_shared(array, sizeof(T), alignof(T) < 16 ? 16 : alignof(T), name);
+  if (array.serial != here.serial) place_shared(array, sizeof(T), alignof(T) < 16 ? 16 : alignof(T));
   return *static_cast<T*>(array.place);
 }
 
@@ -109,8 +111,6 @@ inline std::uint32_t to_tf32(float x) {  // to nearest, ties away from zero, 10 
   std::memcpy(&bits, &x, 4);
   return (bits & 0x7f800000u) == 0x7f800000u ? bits : (bits + 0x1000u) & 0xffffe000u;
 }
-inline bf16 round_to_bf16(float x) { return bf16(x); }
-inline std::uint32_t pack_bf16(float low, float high) { return std::uint32_t(bf16(low).bits) | std::uint32_t(bf16(high).bits) << 16; }
 
 // --- memory
 void copy_later(void* to, const void* from, bool valid, const void* where);
@@ -158,7 +158,7 @@ template <class T, class F> SSPO_SIM_UNSEEN T atomically(T* p, const void* where
 #define blockDim (::sspo::cuda::sim::here.block)
 #define gridDim (::sspo::cuda::sim::here.grid)
 
-[[gnu::noinline]] inline void __syncthreads() { sspo::cuda::sim::barrier(SSPO_SIM_HERE); }
+SSPO_SIM_APART inline void __syncthreads() { sspo::cuda::sim::barrier(SSPO_SIM_HERE); }
 inline void __syncwarp(unsigned mask = ~0u) { sspo::cuda::sim::together(mask, sspo::cuda::sim::meet, nullptr, "__syncwarp", nullptr); }
 inline void __threadfence() { sspo::cuda::sim::fence(); }
 template <class T> T __shfl_sync(unsigned mask, T x, int lane, int width = 32) { return sspo::cuda::sim::shuffled(mask, x, lane, width, 0, "__shfl_sync"); }

@@ -2,14 +2,6 @@
 
 #include <cstdint>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SSPO_SIM_ASAN 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define SSPO_SIM_ASAN 1
-#endif
 #if defined(SSPO_SIM_ASAN)
 #include <sanitizer/common_interface_defs.h>
 #endif

@@ -2,6 +2,15 @@
 #pragma once
 #include <cstddef>
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SSPO_SIM_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define SSPO_SIM_ASAN 1
+#endif
+
 namespace sspo::cuda::inline sim {
 
 // The stack pointer of a stack that will call entry() when first switched to.

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <span>
 
 #include "fiber.hpp"
 #include "sim.hpp"
@@ -65,6 +66,8 @@ Fiber* next_ready() {
   return nullptr;
 }
 
+std::span<Fiber> of_block() { return {fibers, std::size_t(here.block.x) * here.block.y * here.block.z}; }
+
 std::string thread_name(const Fiber& f) {
   return "(" + std::to_string(f.index.x) + "," + std::to_string(f.index.y) + "," + std::to_string(f.index.z) + ")";
 }
@@ -74,25 +77,25 @@ void resolve() {
   if (alive > 0 && at_barrier == alive) {
     const void* where = nullptr;
     bool same = true;
-    for (Fiber& f : fibers)
+    for (Fiber& f : of_block())
       if (f.state == State::at_barrier) {
         if (where && f.where != where) same = false;
         where = f.where;
       }
     if (!same)
-      for (Fiber& f : fibers)
+      for (Fiber& f : of_block())
         if (f.state == State::at_barrier && f.where != where) {
           report("divergent barrier", where, f.where, "threads of one block wait at two different __syncthreads");
           break;
         }
     at_barrier = 0;
-    for (Fiber& f : fibers)
+    for (Fiber& f : of_block())
       if (f.state == State::at_barrier) f.state = State::ready, warp_of(f).ready |= 1u << f.lane;
     count_barrier();
     barrier_passed();
     return;
   }
-  for (Fiber& f : fibers) {
+  for (Fiber& f : of_block()) {
     if (f.state != State::in_warp) continue;
     const Warp& w = warp_of(f);
     const unsigned gone = f.mask & w.exist & ~w.alive, absent = f.mask & ~w.exist;
@@ -217,7 +220,6 @@ void run_grid(const LaunchPlan& plan, void (*body)(void*), void* closure) {
   pthread_attr_getstack(&attributes, &bottom, &host_bytes);
   pthread_attr_destroy(&attributes);
   host_bottom = bottom;
-  for (Fiber& f : fibers) f.state = State::done;
   random_state = schedule_seed;
   plan_now = plan, body_now = body, closure_now = closure;
   here.grid = {plan.grid.x, plan.grid.y, plan.grid.z};

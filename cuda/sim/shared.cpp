@@ -2,12 +2,12 @@
 #include <cstring>
 
 #include "checker.hpp"
-#if defined(__SANITIZE_ADDRESS__) || defined(SSPO_SANITIZE_ADDRESS)
-#include <sanitizer/asan_interface.h>
-#define SSPO_SIM_ASAN 1
-#endif
+#include "fiber.hpp"
 #include "sim.hpp"
 #include "sspo/base/error.hpp"
+#if defined(SSPO_SIM_ASAN)
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace sspo::cuda::inline sim {
 namespace {
@@ -49,7 +49,7 @@ void reset_shared() {
   here.dynamic = take(here.dynamic_bytes, 1024);
 }
 
-void place_shared(SharedArray& array, std::size_t bytes, std::size_t align, const char*) { array = {here.serial, take(bytes, align)}; }
+void place_shared(SharedArray& array, std::size_t bytes, std::size_t align) { array = {here.serial, take(bytes, align)}; }
 
 bool shared_holds(const void* p, std::size_t bytes) {
   const auto* b = static_cast<const unsigned char*>(p);

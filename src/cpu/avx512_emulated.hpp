@@ -1,5 +1,5 @@
 // The AVX-512 intrinsics of the kernels, lane by lane, so that machines without AVX-512 run the sources of those sets:
-// wide packs, masks, tiles of 14 rows, pairs of bf16. A checking build (CMake option SSPO_EMULATE_AVX512), many times slower.
+// wide packs, masks, tiles of 12 rows, pairs of bf16. A checking build (CMake option SSPO_EMULATE_AVX512), many times slower.
 //   _mm512_fmadd_ps(a, b, c)        // finds the function below, not <immintrin.h>'s: it stands in the kernels' namespace
 // Each function says in plain C what Intel's Intrinsics Guide says of its namesake.
 #pragma once

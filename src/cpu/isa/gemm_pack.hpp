@@ -175,7 +175,7 @@ struct Lines {
   template <class P>
   const typename P::Word* in_place(Index k) const {
     const bool same = std::is_same_v<In, typename P::Word> || (P::depth == 2 && k % 2 == 0 && line % 2 == 0);
-    const bool crowded = line * Index(sizeof(In)) % 2048 == 0;  // the rows of a tile would share one set of L1, or two
+    const bool crowded = P::MR > 8 && line * Index(sizeof(In)) % 4096 == 0;  // all rows of a tile in one set of L1, of 8 ways
     return same && step == 1 && !crowded ? reinterpret_cast<const typename P::Word*>(data) : nullptr;
   }
 
