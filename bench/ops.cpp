@@ -18,7 +18,7 @@ using namespace sspo;
 struct Gemm {
   Arena arena{{}};
   cpu::Context ctx;
-  cpu::GemmArgs args;
+  kernels::GemmArgs args;
   std::vector<float> a, b, c;
   std::vector<bf16> a16, b16, c16;
 };

@@ -61,7 +61,7 @@ function(sspo_add_isa_kernels target)
   file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/cpu/isa/*.cpp)
   # bf16 dot products matter to the matrix engine alone; the other families take the AVX-512 build.
   set(matrix_kernels ${kernels})
-  list(FILTER matrix_kernels INCLUDE REGEX "/(gemm|conv)[^/]*\\.cpp$")
+  list(FILTER matrix_kernels INCLUDE REGEX "/(gemm|conv)\\.cpp$")
   foreach(set IN LISTS SSPO_ISAS)
     set(sources ${kernels})
     if(set STREQUAL avx512_bf16)

@@ -3,14 +3,14 @@
 #pragma once
 #include <memory>
 
-#include "cpu/attention.hpp"
-#include "cpu/conv.hpp"
-#include "cpu/geglu.hpp"
-#include "cpu/gemm.hpp"
-#include "cpu/norm.hpp"
-#include "cpu/optim.hpp"
-#include "cpu/reduce.hpp"
-#include "cpu/softmax.hpp"
+#include "kernels/attention.hpp"
+#include "kernels/conv.hpp"
+#include "kernels/geglu.hpp"
+#include "kernels/gemm.hpp"
+#include "kernels/norm.hpp"
+#include "kernels/optim.hpp"
+#include "kernels/reduce.hpp"
+#include "kernels/softmax.hpp"
 #include "sspo/base/device.hpp"
 #include "sspo/base/rng.hpp"
 #include "sspo/ops/elementwise_loop.hpp"
@@ -44,26 +44,26 @@ class Backend {
   virtual void elementwise(const ElementwiseArgs& args) = 0;
   // `in` is the dtype of A and B, `out` of the rest. `weight`: the parameter that B is a view of, or null;
   // a backend may keep what it derives from it in weight->derived until the parameter changes.
-  virtual void gemm(DType in, DType out, const cpu::GemmArgs& args, const Storage* weight) = 0;
-  virtual void attention(DType dtype, const cpu::AttentionArgs& args) = 0;
-  virtual void attention_grad(DType dtype, const cpu::AttentionGradArgs& args) = 0;
+  virtual void gemm(DType in, DType out, const kernels::GemmArgs& args, const Storage* weight) = 0;
+  virtual void attention(DType dtype, const kernels::AttentionArgs& args) = 0;
+  virtual void attention_grad(DType dtype, const kernels::AttentionGradArgs& args) = 0;
   // `weight`: the parameter that the convolution's weight is, or null; as for gemm.
-  virtual void conv(DType dtype, const cpu::ConvArgs& args, const Storage* weight) = 0;
-  virtual void conv_data_gradient(DType dtype, const cpu::ConvDataGradientArgs& args) = 0;
-  virtual void conv_weight_gradient(DType dtype, const cpu::ConvWeightGradientArgs& args) = 0;
+  virtual void conv(DType dtype, const kernels::ConvArgs& args, const Storage* weight) = 0;
+  virtual void conv_data_gradient(DType dtype, const kernels::ConvDataGradientArgs& args) = 0;
+  virtual void conv_weight_gradient(DType dtype, const kernels::ConvWeightGradientArgs& args) = 0;
   virtual void conv_bias_gradient(DType dtype, Index pixels, Index out, const void* gy, void* gb) = 0;
-  virtual void softmax(DType dtype, const cpu::SoftmaxArgs& args) = 0;
-  virtual void softmax_grad(DType dtype, const cpu::SoftmaxGradArgs& args) = 0;
-  virtual void geglu(DType dtype, const cpu::GegluArgs& args) = 0;
-  virtual void geglu_grad(DType dtype, const cpu::GegluGradArgs& args) = 0;
-  virtual void adamw(const cpu::AdamWArgs& args) = 0;
-  virtual void sgd(const cpu::SgdArgs& args) = 0;
-  virtual void ema(const cpu::EmaArgs& args) = 0;
+  virtual void softmax(DType dtype, const kernels::SoftmaxArgs& args) = 0;
+  virtual void softmax_grad(DType dtype, const kernels::SoftmaxGradArgs& args) = 0;
+  virtual void geglu(DType dtype, const kernels::GegluArgs& args) = 0;
+  virtual void geglu_grad(DType dtype, const kernels::GegluGradArgs& args) = 0;
+  virtual void adamw(const kernels::AdamWArgs& args) = 0;
+  virtual void sgd(const kernels::SgdArgs& args) = 0;
+  virtual void ema(const kernels::EmaArgs& args) = 0;
   virtual double sum_of_squares(const View& x) = 0;  // contiguous f32, f64 or bf16; summed in double
-  virtual void group_norm(DType dtype, const cpu::GroupNormArgs& args) = 0;
-  virtual void group_norm_grad(DType dtype, const cpu::GroupNormGradArgs& args) = 0;
-  virtual void layer_norm(DType dtype, const cpu::LayerNormArgs& args) = 0;
-  virtual void layer_norm_grad(DType dtype, const cpu::LayerNormGradArgs& args) = 0;
+  virtual void group_norm(DType dtype, const kernels::GroupNormArgs& args) = 0;
+  virtual void group_norm_grad(DType dtype, const kernels::GroupNormGradArgs& args) = 0;
+  virtual void layer_norm(DType dtype, const kernels::LayerNormArgs& args) = 0;
+  virtual void layer_norm_grad(DType dtype, const kernels::LayerNormGradArgs& args) = 0;
 
   // --- movement: all views contiguous but `index`, whose values (i64) the caller has checked
   // The row-major position of the first index outside [0, extent), or -1.  index [O, J, I]
@@ -80,7 +80,7 @@ class Backend {
   virtual void avg_pool_adjoint(const View& g, const View& y, Index kernel, Index stride) = 0;
 
   // `in` is the dtype of x: f32, f64, bf16 or i64; `out` that of y: the same, or f32 for bf16 (argmax: i64).
-  virtual void reduce(Reduction kind, DType in, DType out, const cpu::ReductionArgs& args) = 0;
+  virtual void reduce(Reduction kind, DType in, DType out, const kernels::ReductionArgs& args) = 0;
 
   // --- random numbers: y contiguous, element i from block i/4 (randint: i) of the path
   virtual void normal(const Rng& rng, const View& y) = 0;

@@ -6,6 +6,8 @@
 // against f64 truth, strided views, fresh memory full of NaN, the same tensor as two operands, partly
 // tracked inputs, equal bits for 1, 2, 3 and 8 threads, and the messages of bad_samples().
 #pragma once
+#include <optional>
+
 #include "sspo/grad/backward.hpp"
 #include "sspo/ops/elementwise.hpp"
 
@@ -22,6 +24,7 @@ struct CheckReport {
 
 struct CheckOptions {
   int min_samples = 12;
+  std::optional<Device> device = {};  // run everything there, and compare with the CPU
 };
 
 namespace detail {
@@ -37,9 +40,10 @@ struct Case {
   TensorFunction plain;      // elementwise: the formula as a scalar loop; null otherwise
   bool differentiable;
   std::vector<bool> no_gradient = {};  // inputs the op refuses a gradient for (O::no_gradient(i))
+  bool rounds_inside = false;     // with 16-bit inputs a device (not the CPU) may round between two products, O::rounds_inside
   Index terms = 0;                // sums of this many products: the bound of promise G4, from O::terms(inputs)
 };
-void check_case(const Case& c, CheckReport& report);
+void check_case(const Case& c, CheckReport& report, const std::optional<Device>& device);
 void check_bad(const Bad& bad, CheckReport& report);
 
 template <class O, std::size_t N> constexpr bool takes() {
@@ -77,6 +81,7 @@ Case make_case(const Sample<Attrs<O>>& s) {
   Case c{s.label, s.inputs, nullptr, nullptr, nullptr, Differentiable<O>, std::vector<bool>(s.inputs.size())};
   if constexpr (requires { O::no_gradient(0); })
     for (std::size_t i = 0; i < s.inputs.size(); ++i) c.no_gradient[i] = O::no_gradient(int(i));
+  if constexpr (requires { O::rounds_inside; }) c.rounds_inside = O::rounds_inside;
   if constexpr (requires { O::terms(s.inputs); }) c.terms = O::terms(s.inputs);
   c.op = [a = s.attrs](const Tensors& in) {
     return spread(in, [&]<std::size_t N>(auto... x) -> Tensor {
@@ -108,7 +113,7 @@ CheckReport check_op(CheckOptions options = {}) {
   CheckReport report{std::string(O::info.name), 0, 0, {}};
   for (const auto& sample : detail::samples_of<O>()) {
     ++report.samples;
-    detail::check_case(detail::make_case<O>(sample), report);
+    detail::check_case(detail::make_case<O>(sample), report, options.device);
   }
   if (report.samples < options.min_samples)
     report.failures.push_back(report.op + ": only " + std::to_string(report.samples) + " samples, at least " + std::to_string(options.min_samples) + " wanted");

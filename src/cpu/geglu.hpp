@@ -1,23 +1,10 @@
-// GEGLU: h [rows, 2 width] = (a, b) halves of each row,   y = a gelu(b),   gelu(b) = b Φ(b), exact (Shazeer 2020)
-// f32, f64, bf16 with f32 arithmetic.
+// The CPU's kernels for kernels/geglu.hpp.
 #pragma once
 #include "cpu/context.hpp"
-#include "sspo/base/config.hpp"
+#include "kernels/geglu.hpp"
 
 namespace sspo::cpu {
-
-struct GegluArgs {
-  Index rows, width;
-  const void* h;  // [rows, 2 width]
-  void* y;        // [rows, width]
-};
-// da = g gelu(b)    db = g a gelu'(b),   gelu'(b) = Φ(b) + b φ(b)
-struct GegluGradArgs {
-  Index rows, width;
-  const void* h;
-  const void* g;  // [rows, width]
-  void* dh;       // [rows, 2 width]; may be h
-};
+using namespace kernels;
 
 struct GegluOf {
   void (*geglu)(const Context&, const GegluArgs&);

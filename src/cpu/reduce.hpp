@@ -1,20 +1,10 @@
-// Reductions of x [outer, count, inner], contiguous, over the middle axis:   y[o, i] = ⊕_r x[o, r, i]
-//
-// f32 and bf16 are summed in f32 over runs of fixed length, the runs in f64; so the error is that of a
-// tree, and 2^20 bf16 ones are 2^20. The tree depends on the shape alone. Sums of nothing are 0.
+// The CPU's kernels for kernels/reduce.hpp.
 #pragma once
 #include "cpu/context.hpp"
-#include "sspo/base/config.hpp"
+#include "kernels/reduce.hpp"
 
 namespace sspo::cpu {
-
-struct ReductionArgs {
-  Index outer, count, inner;
-  const void* x;
-  void* y;                       // [outer, inner], of y's type; argmax: i64
-  const void* center = nullptr;  // sum_squares: [outer, inner] of y's type, or null for 0
-  double divisor = 1;            // sum and sum_squares are divided by it
-};
+using namespace kernels;
 
 struct ReduceOf {
   void (*sum)(const Context&, const ReductionArgs&);

@@ -31,6 +31,11 @@
 #define SSPO_AVX512 1
 #endif
 
+// Of this set bf16 products alone are taken; the rest would be avx512's over again.
+#if defined(__AVX512BF16__) || defined(SSPO_EMULATE_AVX512_BF16)
+#define SSPO_BF16_ALONE 1
+#endif
+
 #if SSPO_AVX512
 #define SSPO_SIMD_BYTES 64
 #elif defined(__AVX2__)

@@ -118,8 +118,7 @@ Tensor Weights::load(std::string_view name, DType as, const Device& device) cons
       if constexpr (is_floating(dtype_of<From>) && is_floating(dtype_of<To>)) convert(x.data<From>(), y.mutable_data<To>(), x.numel());
     });
   });
-  if (device == y.device()) return y;
-  return visit(as, [&]<class T>(std::type_identity<T>) { return Tensor::from<T>(y.to_vector<T>(), y.shape(), device); });
+  return to_device(y, device);
 }
 
 Weights open_shards(const std::string& path) {

@@ -102,8 +102,7 @@ Tensor Safetensors::load(const StoredTensor& t, const Device& device) const {
   Tensor x = Tensor::empty(loadable_shape(t, place), *t.type->dtype);
   file_.read(t.begin, x.mutable_raw(), t.end - t.begin);
   if (x.dtype() == DType::boolean) check_booleans(static_cast<const std::uint8_t*>(x.raw()), x.numel(), t, place);
-  if (device == x.device()) return x;
-  return visit(x.dtype(), [&]<class T>(std::type_identity<T>) { return Tensor::from<T>(x.to_vector<T>(), x.shape(), device); });
+  return to_device(x, device);
 }
 
 void save_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors, const Metadata& metadata) {

@@ -36,7 +36,7 @@ Tensor mask_rows(const Tensor& mask, DType compute) {
   return m.dim(3) > 1 && m.layout().strides[3] != 1 ? contiguous(m) : m;
 }
 
-cpu::AttentionMask mask_view(const Tensor& mask) {
+kernels::AttentionMask mask_view(const Tensor& mask) {
   if (!mask.defined()) return {};
   const auto stride = [&](int axis) { return mask.dim(axis) == 1 ? 0 : mask.layout().strides[std::size_t(axis)]; };
   return {mask.raw(), stride(0), stride(1), stride(2)};
@@ -75,8 +75,8 @@ Kept<Attention::Extra> Attention::forward(const Attrs& attrs, const Tensor& q, c
   const Tensor qc = rows_contiguous(q), kc = rows_contiguous(k), vc = rows_contiguous(v);
   const Tensor mc = mask_rows(mask, compute);
   backend(q.device()).attention(q.dtype(), {.batch = B, .heads = H, .queries = N, .keys = M, .head_dim = D,
-                                            .q = heads<cpu::Heads>(qc), .k = heads<cpu::Heads>(kc), .v = heads<cpu::Heads>(vc), .mask = mask_view(mc),
-                                            .scale = scale_of(attrs, q), .causal = attrs.causal, .o = heads<cpu::HeadsOut>(o), .lse = lse.mutable_raw()});
+                                            .q = heads<kernels::Heads>(qc), .k = heads<kernels::Heads>(kc), .v = heads<kernels::Heads>(vc), .mask = mask_view(mc),
+                                            .scale = scale_of(attrs, q), .causal = attrs.causal, .o = heads<kernels::HeadsOut>(o), .lse = lse.mutable_raw()});
   return {o, {lse}};
 }
 
@@ -99,9 +99,9 @@ Grads<4> Attention::vjp(const Attrs& attrs, Needs need, const Tensor& g, const T
   if (need[2]) d[2] = Tensor::empty(v.shape(), v.dtype(), v.device());
   const Tensor qc = rows_contiguous(q), kc = rows_contiguous(k), vc = rows_contiguous(v), gc = rows_contiguous(g);
   const Tensor mc = mask_rows(mask, compute_type(q.dtype()));
-  const auto out = [](const Tensor& t) { return t.defined() ? heads<cpu::HeadsOut>(t) : cpu::HeadsOut{}; };
+  const auto out = [](const Tensor& t) { return t.defined() ? heads<kernels::HeadsOut>(t) : kernels::HeadsOut{}; };
   backend(q.device()).attention_grad(q.dtype(), {.batch = B, .heads = H, .queries = N, .keys = k.dim(1), .head_dim = D,
-                                                 .q = heads<cpu::Heads>(qc), .k = heads<cpu::Heads>(kc), .v = heads<cpu::Heads>(vc), .o = heads<cpu::Heads>(y), .d_o = heads<cpu::Heads>(gc),
+                                                 .q = heads<kernels::Heads>(qc), .k = heads<kernels::Heads>(kc), .v = heads<kernels::Heads>(vc), .o = heads<kernels::Heads>(y), .d_o = heads<kernels::Heads>(gc),
                                                  .mask = mask_view(mc), .scale = scale_of(attrs, q), .causal = attrs.causal, .lse = extra.log_sum_exp.raw(),
                                                  .dq = out(d[0]), .dk = out(d[1]), .dv = out(d[2])});
   call.finish(d[0].defined() ? d[0] : d[1].defined() ? d[1] : d[2]);

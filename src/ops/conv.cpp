@@ -11,7 +11,7 @@ Tensor conv2d(Tensor x, Tensor w, Tensor bias, Conv2dAttrs attrs, Site at) {
 
 namespace {
 
-cpu::ConvShape conv_shape(const Conv2dAttrs& a, const Shape& x, const Shape& w) {
+kernels::ConvShape conv_shape(const Conv2dAttrs& a, const Shape& x, const Shape& w) {
   return {.batch = x[0], .h = x[1], .w = x[2], .in = x[3], .out = w[0], .kh = w[1], .kw = w[2],
           .stride_h = a.stride[0], .stride_w = a.stride[1], .dilation_h = a.dilation[0], .dilation_w = a.dilation[1],
           .top = a.padding[0], .bottom = a.padding[1], .left = a.padding[2], .right = a.padding[3], .groups = a.groups};
@@ -36,7 +36,7 @@ void check(const Conv2dAttrs& a, const Tensor& x, const Tensor& w, const Tensor&
            std::to_string(x.dim(3)) + " channels: x is " + x.str() + " on " + x.device().name(),
            "the weight was made for " + std::to_string(w.dim(3) * a.groups) + " inputs: compare block_out_channels in the model's config.json");
   if (w.dim(1) < 1 || w.dim(2) < 1) refuse("the kernel is empty", "kh and kw of 1 or more", w.str());
-  const cpu::ConvShape s = conv_shape(a, x.shape(), w.shape());
+  const kernels::ConvShape s = conv_shape(a, x.shape(), w.shape());
   if (s.h + s.top + s.bottom < (s.kh - 1) * s.dilation_h + 1 || s.w + s.left + s.right < (s.kw - 1) * s.dilation_w + 1)
     refuse("the kernel is larger than the padded image", "an image of at least " + Shape{(s.kh - 1) * s.dilation_h + 1, (s.kw - 1) * s.dilation_w + 1}.str(),
            Shape{s.h + s.top + s.bottom, s.w + s.left + s.right}.str() + " with padding: x " + x.str());
@@ -50,12 +50,12 @@ Tensor wide(const Tensor& x) { return x.defined() ? cast(x, DType::f32) : x; }
 Tensor Conv2d::forward(const Attrs& attrs, const Tensor& x, const Tensor& w, const Tensor& bias, Site at) {
   check(attrs, x, w, bias, at);
   if (x.dtype() == DType::f16) return cast(forward(attrs, wide(x), wide(w), wide(bias), at), DType::f16);
-  const cpu::ConvShape s = conv_shape(attrs, x.shape(), w.shape());
+  const kernels::ConvShape s = conv_shape(attrs, x.shape(), w.shape());
   Tensor y = Tensor::empty({s.batch, s.out_h(), s.out_w(), s.out}, x.dtype(), x.device());
   if (y.numel() == 0) return y;
   const Tensor xc = contiguous(x), wc = contiguous(w), bc = bias.defined() ? contiguous(bias) : bias;
   const bool parameter = wc.storage() == w.storage() && !w.storage()->label.empty();
-  cpu::ConvArgs args;
+  kernels::ConvArgs args;
   args.shape = s;
   args.x = xc.raw();
   args.weight = wc.raw();
@@ -72,7 +72,7 @@ Grads<3> Conv2d::vjp(const Attrs& attrs, Needs need, const Tensor& g, const Tens
       if (t.defined()) t = cast(t, DType::f16);
     return d;
   }
-  const cpu::ConvShape s = conv_shape(attrs, x.shape(), w.shape());
+  const kernels::ConvShape s = conv_shape(attrs, x.shape(), w.shape());
   const Tensor gc = contiguous(g);
   const auto kernel = [&](const OpInfo& info, std::initializer_list<Tensor> in, Tensor out, auto&& run) {
     const Tensors inputs(in);
@@ -87,7 +87,7 @@ Grads<3> Conv2d::vjp(const Attrs& attrs, Needs need, const Tensor& g, const Tens
   if (need[0]) {
     d[0] = empty ? zeros(x.shape(), g.dtype(), g.device()) : kernel(data_info, {gc, w}, Tensor::empty(x.shape(), g.dtype(), g.device()), [&](Tensor& out) {
       const Tensor wc = contiguous(w);
-      cpu::ConvDataGradientArgs args;
+      kernels::ConvDataGradientArgs args;
       args.shape = s;
       args.gy = gc.raw();
       args.weight = wc.raw();
@@ -98,7 +98,7 @@ Grads<3> Conv2d::vjp(const Attrs& attrs, Needs need, const Tensor& g, const Tens
   if (need[1]) {
     d[1] = empty ? zeros(w.shape(), g.dtype(), g.device()) : kernel(weight_info, {gc, x}, Tensor::empty(w.shape(), g.dtype(), g.device()), [&](Tensor& out) {
       const Tensor xc = contiguous(x);
-      cpu::ConvWeightGradientArgs args;
+      kernels::ConvWeightGradientArgs args;
       args.shape = s;
       args.x = xc.raw();
       args.gy = gc.raw();
@@ -116,7 +116,7 @@ Grads<3> Conv2d::vjp(const Attrs& attrs, Needs need, const Tensor& g, const Tens
 
 // One matrix product per tap, on the pixels it sees: the definition, written with slices.
 Tensor Conv2d::reference(const Attrs& a, const Tensor& x, const Tensor& w, const Tensor& bias) {
-  const cpu::ConvShape s = conv_shape(a, x.shape(), w.shape());
+  const kernels::ConvShape s = conv_shape(a, x.shape(), w.shape());
   const Tensor padded = pad(x, {{s.top, s.bottom}, {s.left, s.right}, {0, 0}});
   const Index in = s.in / s.groups, out = s.out / s.groups;
   Tensors parts;

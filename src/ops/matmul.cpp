@@ -88,7 +88,7 @@ Tensor Matmul::forward(const Attrs& attrs, const Tensor& a, const Tensor& b, con
 
   Tensor y = Tensor::empty(shape, a.dtype(), a.device());
   if (y.numel() == 0) return y;
-  cpu::GemmArgs g{.m = m, .n = n, .k = k, .c = y.mutable_raw(), .ldc = n, .act = attrs.activation};
+  kernels::GemmArgs g{.m = m, .n = n, .k = k, .c = y.mutable_raw(), .ldc = n, .act = attrs.activation};
   Tensor left = a, right = b, extra = residual.defined() ? contiguous(residual) : residual, shift = bias.defined() ? contiguous(bias) : bias;
   const bool shared_b = leading(b.shape()).numel() == 1;
   const auto stride = [](const Tensor& x, int axis) { return x.layout().strides[std::size_t(x.rank() + axis)]; };

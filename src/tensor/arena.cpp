@@ -32,17 +32,41 @@ constexpr std::size_t alignment = 64, huge_page = std::size_t(2) << 20, chunk_mi
 
 std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 
-// Under AddressSanitizer memory that is not in use, and the slack after a block, may not be read.
-void poison([[maybe_unused]] void* p, [[maybe_unused]] std::size_t n) {
+// The system's memory. Under AddressSanitizer what is not in use, and the slack after a block, may not be read.
+class SystemMemory final : public ChunkSource {
+ public:
+  explicit SystemMemory(bool huge_pages) : huge_pages_(huge_pages) {}
+  void* take(std::size_t bytes) override {
+    // Two extra megabytes let the chunk start on a huge page.
+    void* const raw = mmap(nullptr, bytes + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (raw == MAP_FAILED) return nullptr;
+    const auto address = reinterpret_cast<std::uintptr_t>(raw), start = round_up(address, huge_page);
+    if (start > address) munmap(raw, start - address);
+    if (const std::size_t tail = address + huge_page - start) munmap(reinterpret_cast<void*>(start + bytes), tail);
+    void* const chunk = reinterpret_cast<void*>(start);
+    if (huge_pages_) madvise(chunk, bytes, MADV_HUGEPAGE);
+    returned(chunk, bytes);
+    return chunk;
+  }
+  void give(void* chunk, std::size_t bytes) noexcept override {
+    lent(chunk, bytes, nullptr);
+    munmap(chunk, bytes);
+  }
+  void fill(void* block, int byte, std::size_t bytes) override { std::memset(block, byte, bytes); }
+  void lent([[maybe_unused]] void* block, [[maybe_unused]] std::size_t bytes, const char*) override {
 #if defined(SSPO_ASAN)
-  ASAN_POISON_MEMORY_REGION(p, n);
+    ASAN_UNPOISON_MEMORY_REGION(block, bytes);
 #endif
-}
-void unpoison([[maybe_unused]] void* p, [[maybe_unused]] std::size_t n) {
+  }
+  void returned([[maybe_unused]] void* block, [[maybe_unused]] std::size_t bytes) noexcept override {
 #if defined(SSPO_ASAN)
-  ASAN_UNPOISON_MEMORY_REGION(p, n);
+    ASAN_POISON_MEMORY_REGION(block, bytes);
 #endif
-}
+  }
+
+ private:
+  bool huge_pages_;
+};
 
 std::string mebibytes(std::size_t bytes) {
   char text[32];
@@ -58,6 +82,7 @@ struct Arena::State {
   using Address = std::uintptr_t;
 
   Options options;
+  std::shared_ptr<ChunkSource> source;
   mutable std::mutex mutex;
   std::map<Address, Block> blocks;
   std::set<std::pair<std::size_t, Address>> free_blocks;
@@ -65,18 +90,13 @@ struct Arena::State {
   MemoryStats stats{};
 
   void add_chunk(std::size_t bytes, const char* what) {
-    // Two extra megabytes let the chunk start on a huge page.
     const std::size_t size = round_up(std::max(bytes, std::min(chunk_min, std::max(huge_page, stats.reserved / 2))), huge_page);
-    void* raw = mmap(nullptr, size + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (raw == MAP_FAILED)
-      fail({.op = what, .what = "the system has no memory left", .expected = mebibytes(bytes) + " more",
+    void* const chunk = source->take(size);
+    if (!chunk)
+      fail({.op = what, .what = "the device has no memory left", .expected = mebibytes(bytes) + " more",
             .got = mebibytes(stats.reserved) + " reserved, " + mebibytes(stats.in_use) + " in use: " + holders(),
             .hint = "use a smaller batch, or recompute() around large blocks", .kind = ErrorKind::memory}, Site{});
-    const Address start = round_up(Address(raw), huge_page);
-    if (start > Address(raw)) munmap(raw, start - Address(raw));
-    if (const std::size_t tail = Address(raw) + huge_page - start) munmap(reinterpret_cast<void*>(start + size), tail);
-    if (options.huge_pages) madvise(reinterpret_cast<void*>(start), size, MADV_HUGEPAGE);
-    poison(reinterpret_cast<void*>(start), size);
+    const Address start = Address(chunk);
     chunks[start] = size;
     blocks[start] = {size, start, nullptr};
     free_blocks.insert({size, start});
@@ -97,13 +117,13 @@ struct Arena::State {
   }
 };
 
-Arena::Arena(Options options) : state_(std::make_unique<State>()) { state_->options = options; }
+Arena::Arena(Options options) : state_(std::make_unique<State>()) {
+  state_->source = options.source ? options.source : std::make_shared<SystemMemory>(options.huge_pages);
+  state_->options = std::move(options);
+}
 
 Arena::~Arena() {
-  for (const auto& [start, bytes] : state_->chunks) {
-    unpoison(reinterpret_cast<void*>(start), bytes);
-    munmap(reinterpret_cast<void*>(start), bytes);
-  }
+  for (const auto& [start, bytes] : state_->chunks) state_->source->give(reinterpret_cast<void*>(start), bytes);
 }
 
 void* Arena::allocate(std::size_t bytes, const char* what) {
@@ -111,7 +131,7 @@ void* Arena::allocate(std::size_t bytes, const char* what) {
   if (bytes > (std::size_t(1) << 48))
     fail({.op = what, .what = "allocation too large", .expected = "at most 2^48 bytes", .got = std::to_string(bytes) + " bytes",
           .kind = ErrorKind::memory}, Site{});
-  const std::size_t size = round_up(std::max<std::size_t>(bytes, 1), alignment);
+  const std::size_t size = round_up(std::max<std::size_t>(bytes, 1) + s.source->apart(), alignment);
   const std::lock_guard lock(s.mutex);
   if (s.options.budget && s.stats.in_use + size > s.options.budget)
     fail({.op = what, .what = "memory budget exceeded", .expected = "at most " + mebibytes(s.options.budget) + " in use",
@@ -135,8 +155,8 @@ void* Arena::allocate(std::size_t bytes, const char* what) {
   s.stats.in_use += size;
   s.stats.peak = std::max(s.stats.peak, s.stats.in_use);
   ++s.stats.blocks;
-  unpoison(reinterpret_cast<void*>(address), bytes);
-  if (s.options.fill_with_nan) std::memset(reinterpret_cast<void*>(address), 0xff, bytes);
+  s.source->lent(reinterpret_cast<void*>(address), bytes, what);
+  if (s.options.fill_with_nan) s.source->fill(reinterpret_cast<void*>(address), 0xff, bytes);
   return reinterpret_cast<void*>(address);
 }
 
@@ -147,7 +167,7 @@ void Arena::release(void* pointer) noexcept {
   auto it = s.blocks.find(State::Address(pointer));
   s.stats.in_use -= it->second.size;
   --s.stats.blocks;
-  poison(pointer, it->second.size);
+  s.source->returned(pointer, it->second.size);
   it->second.holder = nullptr;
   const auto merge = [&](auto left, auto right) {  // `right` becomes part of `left`
     left->second.size += right->second.size;
@@ -188,8 +208,7 @@ void Arena::trim() {
     }
     s.free_blocks.erase({block->second.size, block->first});
     s.blocks.erase(block);
-    unpoison(reinterpret_cast<void*>(chunk->first), chunk->second);
-    munmap(reinterpret_cast<void*>(chunk->first), chunk->second);
+    s.source->give(reinterpret_cast<void*>(chunk->first), chunk->second);
     s.stats.reserved -= chunk->second;
     chunk = s.chunks.erase(chunk);
   }

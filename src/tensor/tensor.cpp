@@ -48,6 +48,28 @@ void Tensor::copy_out(void* values, Index first, Index count, Site at) const {
   packed.copy_out(values, first, count, at);
 }
 
+Tensor to_device(const Tensor& x, const Device& device) {
+  if (x.device() == device) return x;
+  const Device& from = x.device();
+  Tensor packed = x;
+  if (!x.contiguous()) {
+    packed = Tensor::empty(x.shape(), x.dtype(), from);
+    backend(from).copy(view(x), view(packed));
+  }
+  Tensor y = Tensor::empty(x.shape(), x.dtype(), device);
+  const std::size_t bytes = std::size_t(x.numel()) * size_of(x.dtype());
+  if (from.kind() == DeviceKind::cpu) {
+    backend(device).copy_from_host(packed.raw(), y.mutable_raw(), bytes);
+  } else if (device.kind() == DeviceKind::cpu) {
+    backend(from).copy_to_host(packed.raw(), y.mutable_raw(), bytes);
+  } else {
+    std::vector<char> host(bytes);
+    backend(from).copy_to_host(packed.raw(), host.data(), bytes);
+    backend(device).copy_from_host(host.data(), y.mutable_raw(), bytes);
+  }
+  return y;
+}
+
 void Tensor::check_type(DType wanted, Site at) const {
   if (!defined())
     fail({.op = "tensor", .what = "no tensor here", .expected = "a tensor of " + std::string(name_of(wanted)), .got = "an undefined one"}, at);

@@ -81,7 +81,7 @@ void AdamW::step(const ClippedGradients& g, std::optional<double> lr, Site at) {
 
 void AdamW::apply(const Gradients& g, double scale, double lr, Site at) {
   const Tensors grads = gradients_for("adamw", moments_, g, at);
-  std::vector<cpu::AdamWTensor> rows;
+  std::vector<kernels::AdamWTensor> rows;
   for (std::size_t i = 0; i < moments_.size(); ++i)
     if (grads[i].defined())
       rows.push_back({numbers(moments_[i].param.value()), grads[i].data<float>(), numbers(moments_[i].m), numbers(moments_[i].v), grads[i].numel(), options.weight_decay});
@@ -108,7 +108,7 @@ void Sgd::step(const ClippedGradients& g, std::optional<double> lr, Site at) { a
 
 void Sgd::apply(const Gradients& g, double scale, double lr, Site at) {
   const Tensors grads = gradients_for("sgd", velocities_, g, at);
-  std::vector<cpu::SgdTensor> rows;
+  std::vector<kernels::SgdTensor> rows;
   for (std::size_t i = 0; i < velocities_.size(); ++i)
     if (grads[i].defined())
       rows.push_back({numbers(velocities_[i].param.value()), grads[i].data<float>(), velocities_[i].u.defined() ? numbers(velocities_[i].u) : nullptr,
@@ -125,7 +125,7 @@ void Sgd::apply(const Gradients& g, double scale, double lr, Site at) {
 void Ema::update(const Params& params, Site at) {
   if (params.size() != average_.size())
     fail({.op = "ema", .what = "other parameters than the average's", .expected = std::to_string(average_.size()) + " parameters", .got = std::to_string(params.size())}, at);
-  std::vector<cpu::EmaTensor> rows;
+  std::vector<kernels::EmaTensor> rows;
   auto mine = average_.begin();
   for (const Param& p : params) {
     if (p.name() != mine->name() || !(p.shape() == mine->shape()) || p.value().dtype() != DType::f32)

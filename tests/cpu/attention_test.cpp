@@ -104,7 +104,7 @@ struct Problem {
   }
 };
 
-template <class T> AttentionOf kernels(Isa isa) {
+template <class T> AttentionOf kernels_of(Isa isa) {
   if constexpr (std::is_same_v<T, float>) return attention_kernels(isa).f32;
   else if constexpr (std::is_same_v<T, double>) return attention_kernels(isa).f64;
   else return attention_kernels(isa).bf16;
@@ -194,8 +194,8 @@ template <class T>
 Problem<T> run(const Case& c, Isa isa, int threads, Arena& arena) {
   Problem<T> p(c);
   const Context ctx{threads, isa, &arena};
-  kernels<T>(isa).forward(ctx, p.forward);
-  kernels<T>(isa).backward(ctx, p.backward);
+  kernels_of<T>(isa).forward(ctx, p.forward);
+  kernels_of<T>(isa).backward(ctx, p.backward);
   return p;
 }
 
@@ -297,7 +297,7 @@ TEST_CASE("attention: NaN and infinity reach what they touch, and nothing else")
     for (const std::uint32_t bits : {0x7fc00000u, 0xffc00000u, 0x7f800001u, 0x7fffffffu, 0x7f800000u}) {
       Problem<float> p({1, 1, 40, 20, 8});
       p.q[3 * 8 + 2] = std::bit_cast<float>(bits);
-      kernels<float>(isa).forward({1, isa, &arena}, p.forward);
+      kernels_of<float>(isa).forward({1, isa, &arena}, p.forward);
       for (Index i = 0; i < 40; ++i) CHECK(std::isnan(p.o[std::size_t(i * 8)]) == (i == 3));
     }
   }
@@ -319,7 +319,7 @@ TEST_CASE("attention: sizes of zero, gradients not wanted") {
     const Problem<float> all = run<float>(c, isa, 1, arena);
     Problem<float> no_lse(c);
     no_lse.forward.lse = nullptr;
-    kernels<float>(isa).forward({1, isa, &arena}, no_lse.forward);
+    kernels_of<float>(isa).forward({1, isa, &arena}, no_lse.forward);
     CHECK(same_bits(no_lse.o, all.o));
     for (int wanted = 0; wanted < 8; ++wanted) {
       Problem<float> p(c);
@@ -328,7 +328,7 @@ TEST_CASE("attention: sizes of zero, gradients not wanted") {
       if (!(wanted & 1)) p.backward.dq.data = nullptr;
       if (!(wanted & 2)) p.backward.dk.data = nullptr;
       if (!(wanted & 4)) p.backward.dv.data = nullptr;
-      kernels<float>(isa).backward({2, isa, &arena}, p.backward);
+      kernels_of<float>(isa).backward({2, isa, &arena}, p.backward);
       CHECK(same_bits(p.dq, all.dq) == bool(wanted & 1));
       CHECK(same_bits(p.dk, all.dk) == bool(wanted & 2));
       CHECK(same_bits(p.dv, all.dv) == bool(wanted & 4));
@@ -350,7 +350,7 @@ TEST_CASE("attention: gradients are the slopes of the forward pass") {
       const double u = direction();
       (moved.*input)[i] += step * u, slope += u * (p.*gradient)[i];
     }
-    kernels<double>(isa).forward({1, isa, &arena}, moved.forward);
+    kernels_of<double>(isa).forward({1, isa, &arena}, moved.forward);
     double sum = 0;
     for (std::size_t i = 0; i < moved.o.size(); ++i) sum += moved.o[i] * moved.d_o[i];
     return sum;

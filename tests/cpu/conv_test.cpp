@@ -133,6 +133,12 @@ void check(ConvOf ConvKernels::*of, const ConvShape& s, bool extras) {
       k.bias_gradient(ctx, pixels, s.out, gy.data(), got_gb.data(), extras);
       arena.release(packed);
       CHECK(arena.stats().in_use == 0);
+      if (extras && threads == 1) {  // the same without panels: sums of another order, perhaps
+        std::vector<T> again(gy.size(), T(NAN));
+        a.packed_weight = nullptr, a.weight = w.data(), a.y = again.data();
+        k.forward(ctx, a);
+        CHECK(y.wrong(again, s.kh * s.kw * ig) == 0);
+      }
       if (threads == 1) {
         CHECK(y.wrong(got_y, s.kh * s.kw * ig) == 0);
         CHECK(gx.wrong(got_gx, s.kh * s.kw * s.out / s.groups) == 0);
@@ -217,6 +223,48 @@ TEST_CASE("conv: pixels enough for copied images, channels enough for outer prod
   check_both({.batch = 3, .h = 41, .w = 30, .in = 16, .out = 8, .kh = 2, .kw = 5, .stride_h = 2, .stride_w = 1, .dilation_h = 3, .top = 1, .bottom = 4, .left = 6, .right = 0});
   check_both({.batch = 4, .h = 40, .w = 37, .in = 32, .out = 16, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2, .bottom = 1, .right = 1, .groups = 2});
   check_both({.batch = 300, .h = 2, .w = 2, .in = 16, .out = 16, .kh = 3, .kw = 3, .top = 3, .bottom = 3, .left = 3, .right = 3});  // y wider than x
+}
+
+TEST_CASE("conv: minimal filtering") {
+  check<float, float>(&ConvKernels::f32, square(1, 16, 32, 32, 3, 1, 1), true);
+  check<float, float>(&ConvKernels::f32, square(1, 33, 64, 64, 3, 1, 1), true);
+  check<float, float>(&ConvKernels::f32, square(2, 19, 64, 32, 3, 1, 0), false);
+  check<float, float>(&ConvKernels::f32, square(1, 15, 32, 64, 3, 1, 3), false);
+  check<float, float>(&ConvKernels::f32, square(20, 4, 32, 96, 3, 1, 1), false);
+  check<float, float>(&ConvKernels::f32, square(1, 17, 224, 160, 3, 1, 1), false);  // sums in two blocks
+  check<float, float>(&ConvKernels::f32, {.batch = 2, .h = 13, .w = 17, .in = 64, .out = 64, .kh = 3, .kw = 3, .bottom = 2, .left = 1}, false);
+}
+
+TEST_CASE("conv: minimal filtering gives NaN and infinity where direct sums do") {
+  const ConvShape s = square(4, 18, 64, 64, 3, 1, 1);
+  const Index pixels = s.batch * s.h * s.w;
+  for (const float bad : {NAN, INFINITY, 3e38f})
+    for (const Isa isa : isas) {
+      INFO("isa ", isa_name(isa), " value ", bad);
+      Arena arena({});
+      const Context ctx{2, isa, &arena};
+      auto x = numbers<float>(pixels * s.in, 1);
+      auto w = numbers<float>(s.out * 9 * s.in, 2);
+      for (float& v : w) v = std::abs(v) + 0.5f;  // no infinities of two signs
+      const Index at = (18 + 7) * 18 + 9;         // a pixel of the second sample
+      x[std::size_t(at * s.in + 5)] = bad;
+      std::vector<float> y(std::size_t(pixels * s.out)), gx(x.size());
+      conv_kernels(isa).f32.forward(ctx, {.shape = s, .x = x.data(), .weight = w.data(), .y = y.data()});
+      conv_kernels(isa).f32.data_gradient(ctx, {.shape = s, .gy = x.data(), .weight = w.data(), .gx = gx.data()});
+      Index wrong = 0;
+      for (Index i = 0; i < pixels * s.out; ++i) {
+        const Index p = i / s.out, row = p / 18 - at / 18, column = p % 18 - at % 18;
+        const bool near = std::abs(row) <= 1 && std::abs(column) <= 1;
+        for (const float got : {y[std::size_t(i)], gx[std::size_t(i)]})
+          wrong += near && bad != 3e38f ? !(std::isnan(bad) ? std::isnan(got) : got == bad) : near ? std::isnan(got) : !std::isfinite(got);
+      }
+      CHECK(wrong == 0);
+      std::vector<float> gw(w.size());
+      for (float& v : y) v = 1;
+      conv_kernels(isa).f32.weight_gradient(ctx, {.shape = s, .x = x.data(), .gy = y.data(), .gw = gw.data()});
+      for (std::size_t i = 0; i < gw.size(); ++i) wrong += i % 64 != 5 || bad == 3e38f ? !std::isfinite(gw[i]) : std::isnan(bad) ? !std::isnan(gw[i]) : gw[i] != bad;
+      CHECK(wrong == 0);
+    }
 }
 
 TEST_CASE("conv: no samples") {

@@ -181,7 +181,7 @@ TEST_CASE("cat: its samples and its bad samples") {
   CheckReport report{"cat", 0, 0, {}};
   for (const auto& s : Cat::samples()) {
     ++report.samples;
-    sspo::testing::detail::check_case({s.label, s.inputs, [axis = s.attrs.axis](const Tensors& parts) { return cat(parts, axis); }, nullptr, nullptr, true}, report);
+    sspo::testing::detail::check_case({s.label, s.inputs, [axis = s.attrs.axis](const Tensors& parts) { return cat(parts, axis); }, nullptr, nullptr, true}, report, {});
   }
   for (const Bad& bad : Cat::bad_samples()) sspo::testing::detail::check_bad(bad, report);
   INFO(report.text());

@@ -12,12 +12,26 @@
 
 namespace sspo {
 
+// Where chunks come from.
+class ChunkSource {
+ public:
+  virtual ~ChunkSource() = default;
+  virtual void* take(std::size_t bytes) = 0;  // 64-byte aligned; null: there is no more
+  virtual void give(void* chunk, std::size_t bytes) noexcept = 0;
+  virtual void fill(void* block, int byte, std::size_t bytes) = 0;
+  // For tools that watch memory: what of a chunk is in use, and how many bytes should lie unused behind each block.
+  virtual void lent(void* block, std::size_t bytes, const char* what) = 0;
+  virtual void returned(void* block, std::size_t bytes) noexcept = 0;
+  virtual std::size_t apart() const { return 0; }
+};
+
 class Arena {
  public:
   struct Options {
     std::size_t budget = 0;  // most bytes in use at once; 0: no limit
-    bool huge_pages = true;  // madvise(MADV_HUGEPAGE) on every chunk
+    bool huge_pages = true;  // madvise(MADV_HUGEPAGE) on every chunk of the system's
     bool fill_with_nan = false;  // every block starts as bytes 0xff
+    std::shared_ptr<ChunkSource> source = {};  // null: the system's memory
   };
   explicit Arena(Options options);
   ~Arena();

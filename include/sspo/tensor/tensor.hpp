@@ -123,6 +123,9 @@ class Tensor {
 };
 using Tensors = std::vector<Tensor>;
 
+// The same numbers on another device, contiguous; x itself where it lies there. No gradient flows back.
+Tensor to_device(const Tensor& x, const Device& device);
+
 template <>
 Tensor Tensor::from<bool>(const std::vector<bool>& values, const Shape& shape, const Device& device, Site at);
 template <>

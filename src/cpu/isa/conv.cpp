@@ -1,5 +1,6 @@
 #include "cpu/conv.hpp"
 
+#include "cpu/isa/conv_winograd.hpp"
 #include "cpu/isa/gemm_outer.hpp"
 
 namespace sspo::cpu::SSPO_ISA {
@@ -197,7 +198,7 @@ struct ConvImages {
 // By way of copied images where that can be and there is work for all: with few positions K is cut instead.
 template <class T, class B, class C>
 void multiply_patches(const Context& ctx, const Size& size, const ConvPatches<T>& patches, const B& b, const C& c, const Finish<T>& f, const void* packed = nullptr) {
-  if constexpr (std::is_same_v<T, typename Products<T>::Word>) {
+  if constexpr (std::is_same_v<T, float>) {  // doubles are for checks: not worth the compiler's time
     if (size.m >= 256 && ConvImages<T>::can(patches)) return multiply<T, T>(ctx, size, ConvImages<T>{patches}, b, c, f, packed);
   }
   multiply<T, T>(ctx, size, patches, b, c, f, packed);
@@ -237,6 +238,10 @@ struct ConvPixels {
   }
 };
 
+bool three_by_three(const ConvShape& s) {
+  return s.kh == 3 && s.kw == 3 && s.stride_h * s.stride_w == 1 && s.dilation_h * s.dilation_w == 1 && s.groups == 1;
+}
+
 template <class T>
 void forward(const Context& ctx, const ConvArgs& a) {
   const ConvShape& s = a.shape;
@@ -258,6 +263,10 @@ void forward(const Context& ctx, const ConvArgs& a) {
     if (pointwise) {
       multiply<T, T>(ctx, size, Lines<T>{x, s.in, 1}, weight, y, f, packed);
     } else {
+      if constexpr (std::is_same_v<T, float>) {
+        const Winograd quick{s.batch, s.h, s.w, in, ho, wo, out, s.top, s.left, x, weight.data, false, y.data};
+        if (three_by_three(s) && !packed && winograd_pays(quick) && winograd(ctx, quick, f)) return;
+      }
       const ConvPatches<T> patches{x, s.h, s.w, s.in, in, ho, wo, forward_taps(s.kh, s.stride_h, s.top, s.dilation_h),
                                    forward_taps(s.kw, s.stride_w, s.left, s.dilation_w)};
       multiply_patches<T>(ctx, size, patches, weight, y, f, packed);
@@ -271,6 +280,11 @@ void data_gradient(const Context& ctx, const ConvDataGradientArgs& a) {
   const Index ho = s.out_h(), wo = s.out_w(), in = s.in / s.groups, out = s.out / s.groups;
   Finish<T> f;
   f.accumulate = a.accumulate;
+  if constexpr (std::is_same_v<T, float>) {
+    const Winograd quick{s.batch, ho, wo, s.out, s.h, s.w, s.in, 2 - s.top, 2 - s.left, static_cast<const float*>(a.gy),
+                         static_cast<const float*>(a.weight), true, static_cast<float*>(a.gx)};
+    if (three_by_three(s) && !a.accumulate && winograd_pays(quick) && winograd(ctx, quick, f)) return;
+  }
   for (Index g = 0; g < s.groups; ++g)
     for (Index r = 0; r < min(s.stride_h, s.h); ++r)
       for (Index q = 0; q < min(s.stride_w, s.w); ++q) {
@@ -337,7 +351,11 @@ void weight_gradient(const Context& ctx, const ConvWeightGradientArgs& a) {
   const Index ho = s.out_h(), wo = s.out_w(), in = s.in / s.groups, out = s.out / s.groups, k = s.kh * s.kw * in;
   Finish<Out> f;
   f.accumulate = a.accumulate;
-  if constexpr (std::is_same_v<T, Out> && std::is_same_v<T, typename Products<T>::Sum>) {
+  if constexpr (std::is_same_v<T, float>) {
+    // The gradient that comes in is read as y.
+    const Winograd quick{s.batch, s.h, s.w, s.in, ho, wo, s.out, s.top, s.left, static_cast<const float*>(a.x), nullptr, false,
+                         const_cast<float*>(static_cast<const float*>(a.gy))};
+    if (three_by_three(s) && winograd_weight_pays(quick) && winograd_weight_gradient(ctx, quick, static_cast<float*>(a.gw), a.accumulate)) return;
     constexpr Index W = Pack<T>::size;
     const ConvTaps taps{s.kh, s.kw, s.h, s.w, ho, wo, s.batch, forward_taps(s.kh, s.stride_h, s.top, s.dilation_h), forward_taps(s.kw, s.stride_w, s.left, s.dilation_w)};
     if (in < W && out % W == 0 && outer_pays(in, out) && s.stride_w == 1 && s.groups == 1) {
@@ -425,6 +443,10 @@ constexpr ConvOf conv_of{forward<T>,          data_gradient<T>,       weight_gra
 }  // namespace
 
 extern const ConvKernels conv_table;
+#if SSPO_BF16_ALONE
+const ConvKernels conv_table = {.bf16 = conv_of<bf16, bf16>, .bf16_f32 = conv_of<bf16, float>};
+#else
 const ConvKernels conv_table = {conv_of<float, float>, conv_of<double, double>, conv_of<bf16, bf16>, conv_of<bf16, float>};
+#endif
 
 }  // namespace sspo::cpu::SSPO_ISA

@@ -31,7 +31,7 @@ void multiply_matrices(const Context& ctx, const GemmArgs& g) {
   f.accumulate = g.accumulate;
   // A batch that shares B and follows on without a gap is one tall matrix.
   if (s.batch > 1 && b.batch == 0 && a.batch == s.m * a.line && c.batch == s.m * c.ld) s = {1, s.batch * s.m, s.n, s.k};
-  if constexpr (std::is_same_v<In, Out> && std::is_same_v<In, typename Products<In>::Sum>) {
+  if constexpr (std::is_same_v<In, float>) {
     const bool plain = s.batch == 1 && !f.bias && !f.residual && f.act == Activation::none && f.alpha == 1 && !g.packed_b;
     if (plain && a.line == 1 && b.line == 1 && s.m > few_rows_most && s.n > 0 && s.n % Pack<In>::size == 0 && outer_pays(s.m, s.n) && s.k >= 64)
       return multiply_outer<In>(ctx, Outer<In, SameRows>{a.data, b.data, a.step, b.step, s.m, s.n, SameRows{s.k}}, c.data, c.ld, f.accumulate);
@@ -53,6 +53,10 @@ constexpr GemmOf gemm_of{multiply_matrices<In, Out>, packed_bytes<In>, pack_b<In
 }  // namespace
 
 extern const GemmKernels gemm_table;
+#if SSPO_BF16_ALONE
+const GemmKernels gemm_table = {.bf16 = gemm_of<bf16, bf16>, .bf16_f32 = gemm_of<bf16, float>};
+#else
 const GemmKernels gemm_table = {gemm_of<float, float>, gemm_of<double, double>, gemm_of<bf16, bf16>, gemm_of<bf16, float>};
+#endif
 
 }  // namespace sspo::cpu::SSPO_ISA

@@ -1,6 +1,6 @@
 // activate(act, x): the activations of cpu/activation.hpp on one register.
 #pragma once
-#include "cpu/activation.hpp"
+#include "sspo/ops/activation.hpp"
 #include "cpu/simd_math.hpp"
 
 namespace sspo::cpu::SSPO_ISA {

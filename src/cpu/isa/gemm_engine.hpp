@@ -14,7 +14,7 @@
 // of B (kc NR words: fits L1) all rows of A (fit L2) pass by. Sums of earlier blocks wait in C, or in f32
 // scratch where C is bf16. Slices of k are summed afterwards, first to last.
 #pragma once
-#include "cpu/activation.hpp"
+#include "sspo/ops/activation.hpp"
 #include "cpu/isa/gemm_activation.hpp"
 #include "cpu/isa/gemm_pack.hpp"
 #include "cpu/parallel.hpp"
