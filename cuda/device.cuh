@@ -13,6 +13,7 @@
 //   mma_m16n8k16(d, a, b, c, bf16{})     d = a b + c on tensor cores: f32 sums; f16{} likewise
 //   mma_m16n8k8_tf32(d, a, b, c)
 //   to_tf32(x): f32 rounded to what tf32 keeps
+//   pack_bf16(low, high): two f32 as a pair of bf16
 #pragma once
 #include <cstddef>
 #include <cstdint>

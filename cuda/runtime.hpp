@@ -29,6 +29,7 @@ struct DeviceLimits {
   int multiprocessors = 132;
 };
 const DeviceLimits& limits();
+void use_device(int index);  // this process's GPU from here on; throws Error: there is none, or none of this number
 void check_plan(const LaunchPlan& plan);  // throws Error: what exceeds which limit
 
 // Work in order. Two streams are unordered but through events.
@@ -47,6 +48,12 @@ class Stream {
 
 void* allocate(std::size_t bytes, const char* what);
 void release(void* p) noexcept;
+// For an allocator that cuts blocks from larger chunks. Tools that watch memory are told which blocks are in use, and want some bytes
+// unused behind each.
+void* allocate_chunk(std::size_t bytes);  // null: there is no more
+void note_block(const void* p, std::size_t bytes, const char* what);
+void note_block_gone(const void* p);
+std::size_t bytes_between_blocks();
 void copy_in(Stream&, void* device, const void* host, std::size_t bytes);
 void copy_out(Stream&, void* host, const void* device, std::size_t bytes);  // returns when the bytes are there
 void copy_within(Stream&, void* to, const void* from, std::size_t bytes);

@@ -13,14 +13,19 @@ template <class T> SSPO_DEVICE T* dynamic_shared() {
 }
 
 template <class V> SSPO_DEVICE V load(const V* p) { return *p; }
-template <class V> SSPO_DEVICE void store(V* p, V v) {
-  if constexpr (sizeof(V) == 8) {  // nvcc 13 was seen to cut the store of a float2 in two
-    unsigned long long bits;
-    memcpy(&bits, &v, 8);
-    *reinterpret_cast<unsigned long long*>(p) = bits;
-  } else {
-    *p = v;
-  }
+template <class V> SSPO_DEVICE void store(V* p, V v) {  // spelled out: nvcc 13 was seen to cut the store of a float4 in four
+  uint32_t r[sizeof(V) / 4];
+  memcpy(r, &v, sizeof(V));
+  if constexpr (sizeof(V) == 16) asm volatile("st.v4.b32 [%0], {%1,%2,%3,%4};\n" ::"l"(p), "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3]) : "memory");
+  else if constexpr (sizeof(V) == 8) asm volatile("st.v2.b32 [%0], {%1,%2};\n" ::"l"(p), "r"(r[0]), "r"(r[1]) : "memory");
+  else *p = v;
+}
+
+// Two numbers as a pair of bf16, the first in the lower half.
+SSPO_DEVICE uint32_t pack_bf16(float low, float high) {
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;\n" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
 }
 
 SSPO_DEVICE unsigned shared_address(const void* p) { return unsigned(__cvta_generic_to_shared(p)); }

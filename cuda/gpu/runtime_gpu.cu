@@ -27,6 +27,18 @@ const DeviceLimits& limits() {
   return of_device;
 }
 
+void use_device(int index) {
+  int driver = 0, runtime = 0, count = 0;
+  const cudaError_t asked = cudaDriverGetVersion(&driver) == cudaSuccess ? cudaGetDeviceCount(&count) : cudaErrorNoDevice;
+  (void)cudaRuntimeGetVersion(&runtime);
+  if (asked != cudaSuccess || index >= count || index < 0)
+    fail({.op = "cuda", .what = count > 0 ? "there is no GPU of this number" : "there is no GPU here",
+          .expected = "an NVIDIA driver (libcuda.so) for CUDA " + std::to_string(runtime / 1000) + "." + std::to_string(runtime % 1000 / 10) + " or later, and GPU " + std::to_string(index),
+          .got = driver == 0 ? std::string("no driver") : "driver of CUDA " + std::to_string(driver / 1000) + "." + std::to_string(driver % 1000 / 10) + ", " + std::to_string(count) + " GPUs" + (asked != cudaSuccess ? std::string(" (") + cudaGetErrorString(asked) + ")" : ""),
+          .hint = "--device cpu computes on the CPU, --device cuda-sim runs the CUDA kernels there", .kind = ErrorKind::internal});
+  check_call(cudaSetDevice(index), "taking the GPU", "cuda");
+}
+
 Stream::Stream() {
   cudaStream_t stream = nullptr;
   check_call(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream", "stream");
@@ -40,6 +52,20 @@ void* allocate(std::size_t bytes, const char* what) {
   check_call(cudaMalloc(&p, bytes), ("allocating " + std::to_string(bytes) + " bytes").c_str(), what);
   return p;
 }
+void* allocate_chunk(std::size_t bytes) {
+  void* p = nullptr;
+  const cudaError_t status = cudaMalloc(&p, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();  // said, not lasting
+    return nullptr;
+  }
+  check_call(status, "allocating a chunk of memory", "arena");
+  return p;
+}
+void note_block(const void*, std::size_t, const char*) {}
+void note_block_gone(const void*) {}
+std::size_t bytes_between_blocks() { return 0; }
+
 void release(void* p) noexcept { (void)cudaFree(p); }
 void copy_in(Stream& s, void* device, const void* host, std::size_t bytes) {
   check_call(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, static_cast<cudaStream_t>(s.handle())), "copying to the GPU", "copy");

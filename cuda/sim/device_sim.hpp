@@ -112,6 +112,8 @@ inline std::uint32_t to_tf32(float x) {  // to nearest, ties away from zero, 10 
   return (bits & 0x7f800000u) == 0x7f800000u ? bits : (bits + 0x1000u) & 0xffffe000u;
 }
 
+inline std::uint32_t pack_bf16(float low, float high) { return bf16(low).bits | std::uint32_t(bf16(high).bits) << 16; }
+
 // --- memory
 void copy_later(void* to, const void* from, bool valid, const void* where);
 [[gnu::noinline]] inline void cp_async16(void* to, const void* from, bool valid) { copy_later(to, from, valid, SSPO_SIM_HERE); }

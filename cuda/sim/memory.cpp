@@ -32,18 +32,8 @@ const DeviceLimits& limits() {
   return of_90;
 }
 
-void check_plan(const LaunchPlan& plan) {
-  const DeviceLimits& most = limits();
-  const auto refuse = [&](const char* what, std::size_t got, std::size_t limit) {
-    fail({.op = plan.kernel, .what = what, .expected = "1 to " + std::to_string(limit) + " on " + most.name, .got = std::to_string(got),
-          .hint = "the op's reference runs on any device"});
-  };
-  const std::size_t threads = std::size_t(plan.block.x) * plan.block.y * plan.block.z;
-  if (threads < 1 || threads > most.threads_per_block || plan.block.z > 64) refuse("threads of a block", threads, most.threads_per_block);
-  if (plan.grid.x < 1 || plan.grid.x > most.grid_x) refuse("blocks along x", plan.grid.x, most.grid_x);
-  if (plan.grid.y < 1 || plan.grid.y > most.grid_yz) refuse("blocks along y", plan.grid.y, most.grid_yz);
-  if (plan.grid.z < 1 || plan.grid.z > most.grid_yz) refuse("blocks along z", plan.grid.z, most.grid_yz);
-  if (plan.shared_bytes > most.shared_per_block) refuse("bytes of shared memory", plan.shared_bytes, most.shared_per_block);
+void use_device(int index) {
+  if (index != 0) fail({.op = "cuda-sim", .what = "no such device", .expected = "0", .got = std::to_string(index)});
 }
 
 // The simulator's streams do their work at once, in the order it is given.
@@ -78,6 +68,13 @@ void* allocate(std::size_t bytes, const char* what) {
   note_block(p, bytes, what);
   return p;
 }
+
+void* allocate_chunk(std::size_t bytes) {
+  void* const chunk = allocate(bytes, "chunk");
+  note_block_gone(chunk);  // nobody's, until blocks are cut from it
+  return chunk;
+}
+std::size_t bytes_between_blocks() { return checking() ? 64 : 0; }
 
 void release(void* block) noexcept {
   if (!block) return;

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <span>
 
+#include "checker.hpp"
 #include "fiber.hpp"
 #include "sim.hpp"
 #include "sspo/base/error.hpp"
@@ -76,18 +77,14 @@ std::string thread_name(const Fiber& f) {
 void resolve() {
   if (alive > 0 && at_barrier == alive) {
     const void* where = nullptr;
-    bool same = true;
-    for (Fiber& f : of_block())
-      if (f.state == State::at_barrier) {
-        if (where && f.where != where) same = false;
-        where = f.where;
-      }
-    if (!same)
-      for (Fiber& f : of_block())
-        if (f.state == State::at_barrier && f.where != where) {
-          report("divergent barrier", where, f.where, "threads of one block wait at two different __syncthreads");
-          break;
-        }
+    for (Fiber& f : of_block()) {
+      if (f.state != State::at_barrier) continue;
+      if (!where) where = f.where;
+      // The compiler may have copied one __syncthreads to two places: then their lines are one.
+      if (f.where == where || source_line(f.where) == source_line(where)) continue;
+      report("divergent barrier", where, f.where, "threads of one block wait at two different __syncthreads");
+      break;
+    }
     at_barrier = 0;
     for (Fiber& f : of_block())
       if (f.state == State::at_barrier) f.state = State::ready, warp_of(f).ready |= 1u << f.lane;

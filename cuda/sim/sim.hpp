@@ -24,10 +24,6 @@ struct Finding {
 const std::vector<Finding>& findings();  // since the last reset, each kind and place once
 void reset_findings();
 
-// Memory of an allocator that cuts blocks from memory of allocate(): what may be touched, and what holds numbers.
-void note_block(const void* p, std::size_t bytes, const char* what);
-void note_block_gone(const void* p);
-
 // Traffic of one source line of a kernel. Counts, not times.
 struct LineCounters {
   std::string where;

@@ -154,7 +154,7 @@ class Demo {
   std::size_t train_run(const std::string& run, const std::string& recipe, Settings settings, const std::string& model) const {
     settings.push_back("data.path=" + toml(at("data")));
     if (!model.empty()) settings.push_back("model.path=" + toml(at(model)));
-    return train({.recipe = at("recipes/" + recipe + ".toml"), .out = at(run), .resume = "auto", .settings = settings, .max_memory = {}, .threads = o_.threads, .isa = o_.isa}).peak_tensor_bytes;
+    return train({.recipe = at("recipes/" + recipe + ".toml"), .out = at(run), .resume = "auto", .settings = settings, .max_memory = {}, .device = {.isa = o_.isa, .threads = o_.threads}}).peak_tensor_bytes;
   }
 
   Settings judged() const {  // names that alignment saw no winner of, training's and those held out

@@ -4,13 +4,19 @@
 #include "sspo/base/device.hpp"
 #include "sspo/base/dtype.hpp"
 #include "sspo/base/error.hpp"
+#include "sspo/cuda.hpp"
 
 namespace sspo::cli {
 
-inline Device device_of(const DeviceOptions& o) {
+// budget: most bytes in use, 0: no limit.
+inline Device device_of(const DeviceOptions& o, std::size_t budget = 0) {
+#if SSPO_CLI_CUDA
+  if (o.device == "cuda") return cuda_device({.budget = budget, .tf32 = o.tf32});
+  if (o.device == "cuda-sim") return cuda_sim_device({.budget = budget, .tf32 = o.tf32});
+#endif
   if (o.device != "cpu")
-    fail({.op = "device", .what = "this build has no such device", .expected = "cpu", .got = o.device}, Site{});
-  return Device::cpu({.threads = o.threads, .isa = o.isa});
+    fail({.op = "device", .what = "this build has no such device", .expected = "cpu", .got = o.device, .hint = "configure with -DSSPO_CUDA_SIM=ON", .kind = ErrorKind::internal}, Site{});
+  return Device::cpu({.threads = o.threads, .isa = o.isa, .budget = budget});
 }
 
 inline DType dtype_of(const DeviceOptions& o) {

@@ -8,7 +8,8 @@ namespace sspo::cli {
 // Of every verb that runs a model.
 struct DeviceOptions {
   std::string device = "cpu", dtype = "f32", isa;
-  int threads = 0;  // 0: all cores; results do not depend on it
+  int threads = 0;    // 0: all cores; results do not depend on it
+  bool tf32 = false;  // of cuda and cuda-sim
 };
 
 struct ForwardOptions {

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "cli/device.hpp"
 #include "cli/plan.hpp"
 #include "cli/progress.hpp"
 #include "cli/signals.hpp"
@@ -42,11 +43,11 @@ void check_folder(const TrainCommand& o) {
 TrainSummary train(const TrainCommand& o) {
   const Recipe recipe = read_recipe(o.recipe, o.settings);
   check_folder(o);
-  const Device device = Device::cpu({.threads = o.threads, .isa = o.isa, .budget = o.max_memory.empty() ? 0 : bytes_of(o.max_memory)});
+  const Device device = device_of(o.device, o.max_memory.empty() ? 0 : bytes_of(o.max_memory));
   std::error_code none;
   const bool begun = fs::exists(o.out + "/recipe.toml", none);  // then its pictures were looked at
   const TrainData data = open_train_data(recipe, say, {.decode = !begun});
-  if (!o.max_memory.empty()) require_memory(plan_memory(recipe, data, {.cpu = {.threads = o.threads, .isa = o.isa}}), bytes_of(o.max_memory));
+  if (!o.max_memory.empty()) require_memory(plan_memory(recipe, data, {.cpu = {.threads = o.device.threads, .isa = o.device.isa}}), bytes_of(o.max_memory));
   TrainModel model = make_train_model(recipe, data, device);
   stop_if_interrupted();
 

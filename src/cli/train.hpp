@@ -13,8 +13,7 @@ struct TrainCommand {
   std::string resume = "never";       // auto, never, or the folder of a checkpoint
   std::vector<std::string> settings;  // a.b=c
   std::string max_memory;             // "4G": held against the plan before the first step, then the device's budget
-  int threads = 0;
-  std::string isa;
+  DeviceOptions device = {};          // its dtype is the recipe's to say
   bool json = false;
 };
 struct TrainSummary {

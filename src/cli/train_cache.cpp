@@ -14,7 +14,7 @@ constexpr Index latents_in_shard = 16;
 std::string digest_of(const Params& params) {
   io::Sha256 hash;
   for (const Param& p : params) {
-    const Tensor x = contiguous(p.value());
+    const Tensor x = to_device(contiguous(p.value()), Device::cpu());
     hash.add(p.name() + " " + x.str());
     hash.add(std::string_view(static_cast<const char*>(x.raw()), std::size_t(x.numel()) * size_of(x.dtype())));
   }

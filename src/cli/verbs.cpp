@@ -63,10 +63,15 @@ void add_threads_and_isa(CLI::App* verb, int& threads, std::string& isa) {
   verb->add_option("--isa", isa, "instruction set; default: the best of this machine")->check(CLI::IsMember(instruction_sets));
 }
 
-void add_device_options(CLI::App* verb, DeviceOptions& o) {
-  verb->add_option("--device", o.device, "where to compute")->check(CLI::IsMember({"cpu"}));
-  verb->add_option("--dtype", o.dtype, "arithmetic")->check(CLI::IsMember({"f32", "bf16", "f64"}));
+void add_where(CLI::App* verb, DeviceOptions& o) {
+  verb->add_option("--device", o.device, "where to compute; cuda-sim: the CUDA kernels on this CPU, slowly")->check(CLI::IsMember({"cpu", "cuda", "cuda-sim"}));
+  verb->add_flag("--tf32", o.tf32, "with cuda: f32 products may round their factors to 10 bits, on tensor cores");
   add_threads_and_isa(verb, o.threads, o.isa);
+}
+
+void add_device_options(CLI::App* verb, DeviceOptions& o) {
+  add_where(verb, o);
+  verb->add_option("--dtype", o.dtype, "arithmetic")->check(CLI::IsMember({"f32", "bf16", "f64"}));
 }
 
 void add_demo(CLI::App& app) {
@@ -175,7 +180,7 @@ void add_train(CLI::App& app) {
   verb->add_option("--resume", o->resume, "auto: from the newest valid checkpoint, if there is one; never; or a checkpoint's folder");
   verb->add_option("--set", o->settings, "key=value in place of the recipe's")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   verb->add_option("--max-memory", o->max_memory, "most bytes in tensors, 4G for instance");
-  add_threads_and_isa(verb, o->threads, o->isa);
+  add_where(verb, o->device);
   verb->add_flag("--json", o->json, "summary as JSON");
 }
 

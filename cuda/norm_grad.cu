@@ -1,0 +1,359 @@
+#include <algorithm>
+
+#include "blocks.cuh"
+#include "group_tiles.cuh"
+#include "norm.hpp"
+
+namespace sspo::cuda::inline SSPO_CUDA_WORLD {
+
+using kernels::GroupNormGradArgs;
+using kernels::LayerNormGradArgs;
+
+namespace {
+
+// --- group norm --------------------------------------------------------------------------------
+// With t = x - near, z = t a + b (Affine) and d = dL/dz = g, or g silu'(z):
+//   dβ = Σ d    dγ = Σ d x̂    dx = r (γ d - m₁ - x̂ m₂)    m₁, m₂ = the group's means of γ d and γ d x̂
+// x̂ = r (t - far), far = μ - near, turns E = Σ d t into Σ d x̂ = r (E - far Σ d), and dx into d a + u t + v.
+
+// d and t of one pack of x and g
+template <class T, int V>
+SSPO_DEVICE void slopes(const Affine<Compute<T>, V>& k, bool silu_too, const Pack<T, V>& x, const Pack<T, V>& g,
+                        Compute<T> (&d)[V], Compute<T> (&t)[V]) {
+  unpack(x, t);
+  unpack(g, d);
+#pragma unroll
+  for (int v = 0; v < V; ++v) {
+    t[v] -= k.near[v];
+    if (silu_too) d[v] *= silu_slope(std::fma(t[v], k.a[v], k.b[v]));
+  }
+}
+
+// A = Σ d and E = Σ d x̂ of each channel over the tile's rows, in the threads of row 0, and as parts [batch, down, 2, channels].
+// `kept` takes the tile's x, then its g, unless it is null.
+template <class T, int V>
+SSPO_DEVICE void tile_slope_sums(const GroupNormGradArgs& a, const GroupTiles& tiles, const Tile<V>& tile, const Affine<Compute<T>, V>& k,
+                                 const TileMemory<T, V>& m, T* kept, double* parts, double (&A)[V], double (&E)[V]) {
+  using C = Compute<T>;
+  constexpr int U = rows_in_flight / 2;
+  const T *const x = static_cast<const T*>(a.x), *const g = static_cast<const T*>(a.g);
+  const Index step = tile.step * tiles.channels;
+  const int kept_row = tiles.columns * V;
+  __syncwarp();  // lanes that read more coefficients than others meet again
+  for (int p = tile.row; p < tile.rows; p += U * tile.step) {
+    const int rows = (tile.rows - p + tile.step - 1) / tile.step;
+    const Index at = tile.begin + Index(p) * tiles.channels + tile.column * V;
+    Pack<T, V> xs[U], gs[U];
+    load_rows(xs, x + at, step, rows);
+    load_rows(gs, g + at, step, rows);
+    C s[V] = {}, e[V] = {};
+#pragma unroll
+    for (int u = 0; u < U; ++u) {
+      if (u >= rows) break;
+      if (kept) {
+        T* const place = kept + (p + u * tile.step) * kept_row + tile.column * V;
+        put_pack(place, xs[u]);
+        put_pack(place + tiles.rows * kept_row, gs[u]);
+      }
+      C d[V], t[V];
+      slopes(k, a.silu, xs[u], gs[u], d, t);
+      for (int v = 0; v < V; ++v) s[v] += d[v], e[v] = std::fma(d[v], t[v], e[v]);
+    }
+    for (int v = 0; v < V; ++v) A[v] += double(s[v]), E[v] += double(e[v]);
+  }
+  column_totals(A, m.column, tile, tiles.columns);
+  column_totals(E, m.column, tile, tiles.columns);
+  if (!tile.totals_here()) return;
+  for (int v = 0; v < V; ++v) {
+    const Index j = tile.sample * a.groups + tile.first_group + tile.group_of(v);
+    E[v] = a.rstd[j] * (E[v] - (a.mean[j] - double(k.near[v])) * A[v]);
+  }
+  double* const to = parts + (tile.sample * tiles.down + tile.down) * 2 * tiles.channels + tile.first + tile.column * V;
+  store_numbers(to, A);
+  store_numbers(to + tiles.channels, E);
+}
+
+// dx of a tile from x and g, their rows `from_row` apart; m₁, m₂ of the tile's groups.
+template <class T, int V>
+SSPO_DEVICE void write_gradient(const GroupNormGradArgs& a, const GroupTiles& tiles, const Tile<V>& tile, const Affine<Compute<T>, V>& k,
+                                const double* m1, const double* m2, const T* x, const T* g, Index from_row) {
+  using C = Compute<T>;
+  constexpr int U = rows_in_flight / 2;
+  C slant[V] = {}, level[V] = {};
+  if (tile.active)
+    for (int v = 0; v < V; ++v) {
+      const int j = tile.group_of(v);
+      const Index at = tile.sample * a.groups + tile.first_group + j;
+      const double mean = a.mean[at], r = a.rstd[at];
+      slant[v] = C(-r * r * m2[j]);
+      level[v] = C(-r * (m1[j] - r * (mean - double(k.near[v])) * m2[j]));
+    }
+  __syncwarp();
+  for (int p = tile.row; p < tile.rows; p += U * tile.step) {
+    const int rows = (tile.rows - p + tile.step - 1) / tile.step;
+    Pack<T, V> xs[U], gs[U];
+    load_rows(xs, x + p * from_row, tile.step * from_row, rows);
+    load_rows(gs, g + p * from_row, tile.step * from_row, rows);
+#pragma unroll
+    for (int u = 0; u < U; ++u) {
+      if (u >= rows) break;
+      C d[V], t[V];
+      slopes(k, a.silu, xs[u], gs[u], d, t);
+      for (int v = 0; v < V; ++v) d[v] = std::fma(d[v], k.a[v], std::fma(t[v], slant[v], level[v]));
+      store_pack(static_cast<T*>(a.dx) + tile.begin + Index(p + u * tile.step) * tiles.channels + tile.column * V, d);
+    }
+  }
+}
+
+template <class T, int V> SSPO_DEVICE Affine<Compute<T>, V> affine_of(const GroupNormGradArgs& a, const Tile<V>& tile) {
+  const Index first = tile.sample * a.groups + tile.first_group;
+  return {tile, a.mean + first, a.rstd + first, static_cast<const T*>(a.gamma), static_cast<const T*>(a.beta)};
+}
+
+// Owns:  block = one tile: all positions of some groups of one sample; thread = one column of packs.
+// Costs: x and g read once, dx written once.   Needs: the tile of x and g in shared memory (group_norm_tiles).
+template <class T, int V>
+__global__ void __launch_bounds__(tile_threads) group_norm_grad_one_read(GroupNormGradArgs a, GroupTiles tiles, double* parts) {
+  const Tile<V> tile(tiles);
+  const TileMemory<T, V> m(tiles);
+  const Affine<Compute<T>, V> k = affine_of<T>(a, tile);
+  double A[V] = {}, E[V] = {};
+  tile_slope_sums(a, tiles, tile, k, m, m.kept, parts, A, E);  // 1. read, keep, add up by channel
+  double *const m1 = m.group, *const m2 = m1 + TileMemory<T, V>::tile_groups(tiles);
+  if (tile.totals_here() && a.gamma)  // 2. and by group
+    for (int v = 0; v < V; ++v) {
+      const double gamma = double(value(static_cast<const T*>(a.gamma)[tile.first + tile.column * V + v]));
+      A[v] *= gamma, E[v] *= gamma;
+    }
+  group_totals(A, m.column, m1, tile);
+  group_totals(E, m.column, m2, tile);
+  const double n = double(tiles.positions * tile.group);
+  for (int j = int(threadIdx.x); j < tile.groups; j += int(blockDim.x)) m1[j] /= n, m2[j] /= n;
+  __syncthreads();
+  const int kept_row = tiles.columns * V;  // 3. dx from what was kept
+  const T* const x = m.kept + tile.column * V;
+  write_gradient(a, tiles, tile, k, m1, m2, x, x + tiles.rows * kept_row, Index(kept_row));
+}
+
+// The same in steps where a group's positions do not fit, or are too few blocks. Owns: as above.  Costs: x and g read once.
+template <class T, int V>
+__global__ void __launch_bounds__(tile_threads) group_norm_grad_sums(GroupNormGradArgs a, GroupTiles tiles, double* parts) {
+  const Tile<V> tile(tiles);
+  const TileMemory<T, V> m(tiles);
+  double A[V] = {}, E[V] = {};
+  tile_slope_sums(a, tiles, tile, affine_of<T>(a, tile), m, static_cast<T*>(nullptr), parts, A, E);
+}
+
+// m₁, m₂ of each group from the sums of its channels, sums [batch, 2, channels]; means [2, batch, groups].
+// Owns:  block = one group of one sample.
+template <class T> __global__ void __launch_bounds__(128) group_norm_grad_means(GroupNormGradArgs a, const double* sums, double* means) {
+  const Index index = blockIdx.x, sample = index / a.groups, D = a.channels / a.groups, first = index % a.groups * D;
+  double m[2] = {};
+  for (Index i = threadIdx.x; i < D; i += 128) {
+    const double gamma = a.gamma ? double(value(static_cast<const T*>(a.gamma)[first + i])) : 1;
+    for (int which = 0; which < 2; ++which) m[which] += gamma * sums[(2 * sample + which) * a.channels + first + i];
+  }
+  team_fold<128>(m, Add{});
+  if (threadIdx.x > 0) return;
+  for (int which = 0; which < 2; ++which) means[which * a.batch * a.groups + index] = m[which] / double(a.positions * D);
+}
+
+// Costs: x and g read once more, dx written once.
+template <class T, int V>
+__global__ void __launch_bounds__(tile_threads) group_norm_grad_write(GroupNormGradArgs a, GroupTiles tiles, const double* means) {
+  const Tile<V> tile(tiles);
+  const T* const x = static_cast<const T*>(a.x) + tile.begin + tile.column * V;
+  const T* const g = static_cast<const T*>(a.g) + tile.begin + tile.column * V;
+  const double *const m1 = means + tile.sample * a.groups + tile.first_group, *const m2 = m1 + a.batch * a.groups;
+  write_gradient(a, tiles, tile, affine_of<T>(a, tile), m1, m2, x, g, tiles.channels);
+}
+
+// --- layer norm --------------------------------------------------------------------------------
+// dx = r (γ g - m₁ - x̂ m₂), m₁, m₂ the row's means of γ g and γ g x̂;  dγ = Σ g x̂,  dβ = Σ g over rows.
+// With t = x - near, near = μ in C:  x̂ = t r + shift,  dx = γ g r + u t + v.
+
+template <class C> struct RowNorm {
+  C near, r, shift;
+  double far, rstd;
+  SSPO_DEVICE RowNorm(double mean, double rstd_) : near(C(mean)), r(C(rstd_)), far(mean - double(near)), rstd(rstd_) {
+    shift = C(-far * rstd);
+  }
+  // dx = d r + u t + v
+  SSPO_DEVICE C u(double m2) const { return C(-rstd * rstd * m2); }
+  SSPO_DEVICE C v(double m1, double m2) const { return C(-rstd * (m1 - rstd * far * m2)); }
+};
+
+// Owns:  block = `strip` rows, `strip_rows` at a time; thread = one pack of every row: its share of dγ and dβ stays in registers.
+// Costs: x and g read once, dx written once, 32 bytes a channel and strip for the shares.
+constexpr int strip_rows = 4, strip_threads = 512;
+template <class T, int V>
+__global__ void __launch_bounds__(strip_threads) layer_norm_grad_strips(LayerNormGradArgs a, int strip, Compute<T>* parts) {
+  using C = Compute<T>;
+  const Index K = a.channels, c = Index(threadIdx.x) * V, first = Index(blockIdx.x) * strip;
+  const bool active = c < K;
+  const T *const x = static_cast<const T*>(a.x) + c, *const g = static_cast<const T*>(a.g) + c;
+  C gamma[V], dbeta[V] = {}, dgamma[V] = {};
+  for (int v = 0; v < V; ++v) gamma[v] = 1;
+  if (active && a.gamma) unpack(load_pack<V>(static_cast<const T*>(a.gamma) + c), gamma);
+  const Index last = first + strip < a.rows ? first + strip : a.rows;
+  for (Index row = first; row < last; row += strip_rows) {
+    const int rows = int(last - row < strip_rows ? last - row : strip_rows);
+    Pack<T, V> xs[strip_rows], gs[strip_rows];
+    load_rows(xs, x + row * K, K, active ? rows : 0);
+    load_rows(gs, g + row * K, K, active ? rows : 0);
+    double mean[strip_rows], rstd[strip_rows];
+#pragma unroll
+    for (int u = 0; u < strip_rows; ++u)
+      if (u < rows) mean[u] = a.mean[row + u], rstd[u] = a.rstd[row + u];
+    C sums[2 * strip_rows] = {};  // 1. of γ g and γ g x̂ over each row
+#pragma unroll
+    for (int u = 0; u < strip_rows; ++u) {
+      if (u >= rows || !active) break;
+      const RowNorm<C> k(mean[u], rstd[u]);
+      C t[V], d[V];
+      unpack(xs[u], t);
+      unpack(gs[u], d);
+      for (int v = 0; v < V; ++v) {
+        const C normal = std::fma(t[v] - k.near, k.r, k.shift);
+        dbeta[v] += d[v];
+        dgamma[v] = std::fma(d[v], normal, dgamma[v]);
+        sums[2 * u] += d[v] * gamma[v];
+        sums[2 * u + 1] = std::fma(d[v] * gamma[v], normal, sums[2 * u + 1]);
+      }
+    }
+    team_fold<strip_threads>(sums, Add{});
+#pragma unroll
+    for (int u = 0; u < strip_rows; ++u) {  // 2. dx
+      if (u >= rows || !active) break;
+      const RowNorm<C> k(mean[u], rstd[u]);
+      const double m1 = double(sums[2 * u]) / double(K), m2 = double(sums[2 * u + 1]) / double(K);
+      const C slant = k.u(m2), level = k.v(m1, m2);
+      C t[V], d[V];
+      unpack(xs[u], t);
+      unpack(gs[u], d);
+      for (int v = 0; v < V; ++v) d[v] = std::fma(d[v] * gamma[v], k.r, std::fma(t[v] - k.near, slant, level));
+      store_pack(static_cast<T*>(a.dx) + (row + u) * K + c, d);
+    }
+  }
+  if (!active) return;
+  store_numbers(parts + Index(blockIdx.x) * 2 * K + c, dbeta);  // 3. the strip's share of dβ, then of dγ
+  store_numbers(parts + (Index(blockIdx.x) * 2 + 1) * K + c, dgamma);
+}
+
+// The same in two kernels where a row has more packs than a block threads.
+// Owns:  block = 32 channels of `strip` rows; thread = one channel and every 8th row.   Costs: x and g read once.
+constexpr int column_rows = 8;
+template <class T>
+__global__ void __launch_bounds__(32 * column_rows) layer_norm_grad_columns(LayerNormGradArgs a, int strip, Compute<T>* parts) {
+  using C = Compute<T>;
+  SSPO_SHARED(double, sums, [2][column_rows][32]);
+  const Index K = a.channels, blocks = (K + 31) / 32, part = Index(blockIdx.x) / blocks, c = Index(blockIdx.x) % blocks * 32 + lane_id();
+  const int first = int(threadIdx.x) / 32;
+  const Index last = (part + 1) * strip < a.rows ? (part + 1) * strip : a.rows;
+  const Index column = c < K ? c : K - 1;
+  double dbeta = 0, dgamma = 0;
+  for (Index row = part * strip + first; row < last; row += column_rows) {
+    const RowNorm<C> k(a.mean[row], a.rstd[row]);
+    const C d = value(static_cast<const T*>(a.g)[row * K + column]), t = value(static_cast<const T*>(a.x)[row * K + column]) - k.near;
+    dbeta += double(d), dgamma += double(d * std::fma(t, k.r, k.shift));
+  }
+  sums[0][first][lane_id()] = dbeta, sums[1][first][lane_id()] = dgamma;
+  __syncthreads();
+  if (first > 1 || c >= K) return;
+  double total = 0;  // the first warp adds up dβ, the second dγ
+  for (int r = 0; r < column_rows; ++r) total += sums[first][r][lane_id()];
+  parts[(part * 2 + first) * K + c] = C(total);
+}
+// Owns:  block = one row.   Costs: x and g read twice, dx written once.
+template <class T, int V> __global__ void __launch_bounds__(row_threads) layer_norm_grad_rows(LayerNormGradArgs a) {
+  using C = Compute<T>;
+  const Index K = a.channels, row = blockIdx.x;
+  const T *const x = static_cast<const T*>(a.x) + row * K, *const g = static_cast<const T*>(a.g) + row * K;
+  const T* const gamma = static_cast<const T*>(a.gamma);
+  const RowNorm<C> k(a.mean[row], a.rstd[row]);
+  const auto each = [&](auto body) {  // body(c, t, γ g)
+    for (Index c = Index(threadIdx.x) * V; c < K; c += row_threads * V) {
+      C t[V], d[V], scale[V];
+      unpack(load_pack<V>(x + c), t);
+      unpack(load_pack<V>(g + c), d);
+      for (int v = 0; v < V; ++v) scale[v] = 1;
+      if (gamma) unpack(load_pack<V>(gamma + c), scale);
+      for (int v = 0; v < V; ++v) t[v] -= k.near, d[v] *= scale[v];
+      body(c, t, d);
+    }
+  };
+  double m[2] = {};
+  each([&](Index, const C(&t)[V], const C(&d)[V]) {
+    C s = 0, e = 0;
+    for (int v = 0; v < V; ++v) s += d[v], e = std::fma(d[v], std::fma(t[v], k.r, k.shift), e);
+    m[0] += double(s), m[1] += double(e);
+  });
+  team_fold<row_threads>(m, Add{});
+  const C slant = k.u(m[1] / double(K)), level = k.v(m[0] / double(K), m[1] / double(K));
+  each([&](Index c, const C(&t)[V], const C(&d)[V]) {
+    C out[V];
+    for (int v = 0; v < V; ++v) out[v] = std::fma(d[v], k.r, std::fma(t[v], slant, level));
+    store_pack(static_cast<T*>(a.dx) + row * K + c, out);
+  });
+}
+
+// dβ and dγ from parts [count, 2, channels].
+template <class T, class P>
+void weight_gradients(const Context& ctx, Index count, Index channels, const P* parts, void* dgamma, void* dbeta) {
+  if (!dgamma && !dbeta) return;
+  launch_sum_parts<T, P>(ctx, {1, count, 2 * channels, parts, static_cast<T*>(dbeta), static_cast<T*>(dgamma), channels});
+}
+
+}  // namespace
+
+void group_norm_grad(const Context& ctx, DType dtype, const GroupNormGradArgs& a) {
+  if (a.channels == 0) return;
+  visit_floats("group_norm_grad", dtype, [&]<class T>(std::type_identity<T>) {
+    if (a.batch * a.positions == 0) return weight_gradients<T, double>(ctx, 0, a.channels, nullptr, a.dgamma, a.dbeta);
+    const bool aligned = wide_rows<T>(a.channels, a.x, a.g, a.dx, a.gamma, a.beta);
+    const GroupTiles tiles = group_norm_tiles(a.batch, a.positions, a.channels, a.groups, int(sizeof(T)), 2, aligned, limits());
+    const Index sums_size = a.batch * 2 * a.channels;  // [batch, 2, channels]
+    const Workspace part_memory(ctx, std::size_t(tiles.down * sums_size) * sizeof(double), "group_norm_grad");
+    double* const parts = part_memory.as<double>();    // [batch, down, 2, channels]
+    visit_pack<T>(tiles.wide, [&](auto pack) {
+      constexpr int V = decltype(pack)::value;
+      const Extent grid = blocks_along_x(a.batch * tiles.across * tiles.down), block = {unsigned(tiles.threads)};
+      const std::size_t shared = tile_memory_bytes<T, V>(tiles);
+      if (tiles.one_read)
+        return launch(ctx.stream, {"group_norm_grad_one_read", grid, block, shared}, group_norm_grad_one_read<T, V>, a, tiles, parts);
+      const Workspace total_memory(ctx, std::size_t(sums_size + 2 * a.batch * a.groups) * sizeof(double), "group_norm_grad");
+      double *const sums = total_memory.as<double>(), *const means = sums + sums_size;
+      launch(ctx.stream, {"group_norm_grad_sums", grid, block, shared}, group_norm_grad_sums<T, V>, a, tiles, parts);
+      launch_sum_parts<double, double>(ctx, {a.batch, tiles.down, 2 * a.channels, parts, sums, nullptr, 2 * a.channels});
+      launch(ctx.stream, {"group_norm_grad_means", blocks_along_x(a.batch * a.groups), {128}}, group_norm_grad_means<T>, a, sums, means);
+      launch(ctx.stream, {"group_norm_grad_write", grid, block}, group_norm_grad_write<T, V>, a, tiles, means);
+    });
+    weight_gradients<T>(ctx, a.batch * tiles.down, a.channels, parts, a.dgamma, a.dbeta);
+  });
+}
+
+void layer_norm_grad(const Context& ctx, DType dtype, const LayerNormGradArgs& a) {
+  if (a.channels == 0) return;
+  visit_floats("layer_norm_grad", dtype, [&]<class T>(std::type_identity<T>) {
+    if (a.rows == 0) return weight_gradients<T, double>(ctx, 0, a.channels, nullptr, a.dgamma, a.dbeta);
+    // Strips: enough of them for a large GPU, until their shares of dγ and dβ would cost more than a twentieth of x and g.
+    const int strip = int(std::clamp<Index>(ceil_div(a.rows, 132), 2 * strip_rows, 64));
+    const Index strips = ceil_div(a.rows, strip);
+    const Workspace memory(ctx, std::size_t(strips * 2 * a.channels) * sizeof(Compute<T>), "layer_norm_grad");
+    Compute<T>* const parts = memory.as<Compute<T>>();  // [strips, 2, channels]
+    visit_pack<T>(wide_rows<T>(a.channels, a.x, a.g, a.dx, a.gamma), [&](auto pack) {
+      constexpr int V = decltype(pack)::value;
+      if (const Index packs = a.channels / V; packs <= strip_threads) {
+        const unsigned threads = unsigned(ceil_div(packs, 32) * 32);
+        const LaunchPlan plan{"layer_norm_grad_strips", blocks_along_x(strips), {threads}};
+        return launch(ctx.stream, plan, layer_norm_grad_strips<T, V>, a, strip, parts);
+      }
+      const Extent grid = blocks_along_x(strips * ceil_div(a.channels, 32));
+      launch(ctx.stream, {"layer_norm_grad_columns", grid, {32 * column_rows}}, layer_norm_grad_columns<T>, a, strip, parts);
+      launch(ctx.stream, {"layer_norm_grad_rows", blocks_along_x(a.rows), {row_threads}}, layer_norm_grad_rows<T, V>, a);
+    });
+    weight_gradients<T>(ctx, strips, a.channels, parts, a.dgamma, a.dbeta);
+  });
+}
+
+}  // namespace sspo::cuda::inline SSPO_CUDA_WORLD

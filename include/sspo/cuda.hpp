@@ -1,0 +1,22 @@
+// Devices that run the CUDA kernels: a GPU, or cuda-sim, the same kernels on this machine's CPU (slow; for tests and study).
+//   Device gpu = cuda_device();
+//   Tensor x = normal(Rng{1}, {4, 64, 64, 320}, gpu);
+// To move a tensor from one device to another: to(x, device), sspo/ops/create.hpp.
+#pragma once
+#include "sspo/base/device.hpp"
+#include "sspo/base/error.hpp"
+
+namespace sspo {
+
+struct CudaOptions {
+  int index = 0;               // which GPU
+  std::size_t budget = 0;      // most bytes in use; 0: no limit
+  bool tf32 = false;           // f32 products may round their factors to tf32 and run on tensor cores
+  bool fill_with_nan = false;  // fresh memory reads as NaN: finds results that were not written
+};
+
+// Throws Error (internal): no GPU, and what was looked for; or a library built without CUDA.
+Device cuda_device(const CudaOptions& options = {});
+Device cuda_sim_device(const CudaOptions& options = {});
+
+}  // namespace sspo

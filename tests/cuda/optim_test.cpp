@@ -1,0 +1,131 @@
+// AdamW, SGD and EMA on the device: the bits of the CPU, many tensors at once, odd sizes and alignments, traffic.
+#include "optim.hpp"
+
+#include <memory>
+
+#include "cpu/isa.hpp"
+#include "streaming_test.hpp"
+
+namespace {
+using namespace sspo;
+using namespace sspo::cuda;
+using namespace sspo::cuda::streaming;
+using namespace sspo::kernels;
+
+// The CPU's baseline has no fma, so its bits are others; the tolerance is for it.
+void check_equal(const Doubles& got, const Doubles& truth) {
+  if (sspo::cpu::default_isa() == sspo::cpu::Isa::baseline) CHECK(error(got, truth) <= 1e-6);
+  else CHECK(got == truth);
+}
+
+// More tensors than a launch takes; every third begins one element off a multiple of 16 bytes.
+struct Model {
+  std::vector<std::vector<float>> p, g, a, b;
+  Model() {
+    unsigned seed = 1;
+    const Index sizes[] = {1, 0, 7, 64, 1000, 7001, 4096};
+    for (int i = 0; i < tensors_per_launch + 10; ++i) {
+      const Index n = i < 7 ? sizes[i] : 3 + i;
+      p.push_back(randn<float>(n, seed++));
+      g.push_back(randn<float>(n, seed++, 0, 0.1));
+      a.push_back(std::vector<float>(std::size_t(n)));
+      b.push_back(a.back());
+    }
+  }
+};
+using Arrays = std::vector<std::unique_ptr<Placed<float>>>;
+Arrays on_device(TestDevice& d, const std::vector<std::vector<float>>& all) {
+  Arrays out;
+  for (std::size_t i = 0; i < all.size(); ++i) out.push_back(std::make_unique<Placed<float>>(d, all[i], i % 3 == 2));
+  return out;
+}
+Doubles joined(const Arrays& all) {
+  Doubles y;
+  for (const auto& x : all)
+    for (double v : x->host()) y.push_back(v);
+  return y;
+}
+Doubles joined(const std::vector<std::vector<float>>& all) {
+  Doubles y;
+  for (const auto& x : all) y.insert(y.end(), x.begin(), x.end());
+  return y;
+}
+template <class Tensor, class F> std::vector<Tensor> list(std::size_t n, F of) {
+  std::vector<Tensor> t;
+  for (std::size_t i = 0; i < n; ++i) t.push_back(of(i));
+  return t;
+}
+
+TEST_CASE("adamw: the CPU's bits, at the first step and the millionth") {
+  TestDevice d;
+  for (Index start : {Index(1), Index(1000000)}) {
+    Model host;
+    const std::size_t n = host.p.size();
+    const Results got = repeatable([&] {
+      const Model fresh;
+      const Arrays p = on_device(d, fresh.p), g = on_device(d, fresh.g), m = on_device(d, fresh.a), v = on_device(d, fresh.b);
+      const auto t = list<AdamWTensor>(n, [&](std::size_t i) { return AdamWTensor{p[i]->data(), g[i]->data(), m[i]->data(), v[i]->data(), Index(fresh.p[i].size()), i % 2 ? 0 : 0.1}; });
+      for (Index step = start; step < start + 3; ++step) adamw(d.ctx, {t.data(), Index(n), 1e-2, 0.9, 0.999, 1e-8, step, 0.5});
+      return Results{joined(p), joined(m), joined(v)};
+    });
+    const auto t = list<AdamWTensor>(n, [&](std::size_t i) { return AdamWTensor{host.p[i].data(), host.g[i].data(), host.a[i].data(), host.b[i].data(), Index(host.p[i].size()), i % 2 ? 0 : 0.1}; });
+    for (Index step = start; step < start + 3; ++step) on_cpu().adamw({t.data(), Index(n), 1e-2, 0.9, 0.999, 1e-8, step, 0.5});
+    check_equal(got[0], joined(host.p));
+    check_equal(got[1], joined(host.a));
+    check_equal(got[2], joined(host.b));
+  }
+}
+
+TEST_CASE("sgd: with and without momentum, the CPU's bits") {
+  TestDevice d;
+  for (double momentum : {0.0, 0.9})
+    for (bool nesterov : {false, true}) {
+      Model host;
+      const std::size_t n = host.p.size();
+      const auto has_momentum = [&](std::size_t i) { return momentum > 0 && i % 5 != 4; };
+      const Results got = repeatable([&] {
+        const Model fresh;
+        const Arrays p = on_device(d, fresh.p), g = on_device(d, fresh.g), u = on_device(d, fresh.a);
+        const auto t = list<SgdTensor>(n, [&](std::size_t i) { return SgdTensor{p[i]->data(), g[i]->data(), has_momentum(i) ? u[i]->data() : nullptr, Index(fresh.p[i].size()), 0.01}; });
+        for (int step = 0; step < 3; ++step) sgd(d.ctx, {t.data(), Index(n), 0.1, momentum, nesterov, 2});
+        return Results{joined(p), joined(u)};
+      });
+      const auto t = list<SgdTensor>(n, [&](std::size_t i) { return SgdTensor{host.p[i].data(), host.g[i].data(), has_momentum(i) ? host.a[i].data() : nullptr, Index(host.p[i].size()), 0.01}; });
+      for (int step = 0; step < 3; ++step) on_cpu().sgd({t.data(), Index(n), 0.1, momentum, nesterov, 2});
+      check_equal(got[0], joined(host.p));
+      check_equal(got[1], joined(host.a));
+    }
+}
+
+TEST_CASE("ema: the CPU's bits; what is reached stays; nothing to do") {
+  TestDevice d;
+  Model host;
+  const std::size_t n = host.p.size();
+  const Arrays p = on_device(d, host.p), e = on_device(d, host.g);
+  const auto on = list<EmaTensor>(n, [&](std::size_t i) { return EmaTensor{e[i]->data(), p[i]->data(), Index(host.p[i].size())}; });
+  const auto off = list<EmaTensor>(n, [&](std::size_t i) { return EmaTensor{host.g[i].data(), host.p[i].data(), Index(host.p[i].size())}; });
+  for (int step = 0; step < 3; ++step) ema(d.ctx, {on.data(), Index(n), 0.99}), on_cpu().ema({off.data(), Index(n), 0.99});
+  check_equal(joined(e), joined(host.g));
+  const Placed<float> same(d, host.p[5]);
+  const EmaTensor fixed{same.data(), p[5]->data(), Index(host.p[5].size())};
+  const Doubles before = p[5]->host();
+  ema(d.ctx, {&fixed, 1, 0.9999});
+  CHECK(same.host() == before);
+  ema(d.ctx, {nullptr, 0, 0.9});
+  adamw(d.ctx, {nullptr, 0, 1e-2, 0.9, 0.999, 1e-8, 1});
+  sgd(d.ctx, {nullptr, 0, 1e-2, 0.9});
+  no_findings();
+}
+
+TEST_CASE("optimizers: traffic" * doctest::skip(!checking())) {
+  TestDevice d;
+  const Index n = 3 * 4096;
+  const Placed<float> p(d, randn<float>(n, 1)), g(d, randn<float>(n, 2)), m(d, std::vector<float>(std::size_t(n))), v(d, std::vector<float>(std::size_t(n)));
+  const AdamWTensor t{p.data(), g.data(), m.data(), v.data(), n, 0.1};
+  reset_counters();
+  adamw(d.ctx, {&t, 1, 1e-2, 0.9, 0.999, 1e-8, 1});
+  check_traffic("adamw", 16.0 * n, 12.0 * n);
+  no_findings();
+}
+
+}  // namespace
