@@ -19,7 +19,8 @@ struct WinogradPlan {
 
 WinogradPlan winograd_plan(const Winograd& s) {
   WinogradPlan p;
-  p.tiles = max(24, min(96, 8192 / s.in / MR * MR));
+  const Index most = max(24, min(96, 8192 / s.in / MR * MR));
+  p.tiles = round_up(ceil_div(s.tiles(), ceil_div(s.tiles(), most)), MR);  // tasks alike
   p.cols = min(s.out, max(NR, 4096 / p.tiles / NR * NR));
   const Index blocks = ceil_div(s.in * NR * Index(sizeof(float)), panel_bytes);
   p.kc = round_up(ceil_div(s.in, blocks), W);
