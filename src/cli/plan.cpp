@@ -49,7 +49,8 @@ Tensor text_like(const Recipe&, const TrainModel& m, Index n, const Device& devi
 }
 Shape batch_of(const TrainModel& m, Index n) { return {n, m.latent[0], m.latent[1], m.latent[2]}; }
 
-void step_like(const Recipe& r, TrainModel& m, const std::optional<UNet>& reference, const Device& device) {
+// `references`: those in memory at once; the samples of a step take the last, or each the next one (`in_turn`).
+void step_like(const Recipe& r, TrainModel& m, const std::vector<UNet>& references, const Device& device, bool in_turn = false) {
   const auto [micro, batches] = sizes_of(r);
   const Index B = micro * batches;
   Gradients g;
@@ -85,10 +86,13 @@ void step_like(const Recipe& r, TrainModel& m, const std::optional<UNet>& refere
   }
   const Objective& o = objective_named(r.text("objective"));
   PairBatch batch{.latents_w = x, .text = text_like(r, m, B, device)};
-  if (reference) batch.latents_r = normal(Rng{4}, x.shape(), device);
+  if (!references.empty()) batch.latents_r = normal(Rng{4}, x.shape(), device);
   GradientOptions options;
   options.micro_batch = micro, options.dtype = m.dtype, options.prediction = m.scheduler.prediction_type;
-  pair_gradients(std::cref(*m.unet.model), reference ? Denoiser(std::cref(*reference)) : Denoiser(), draw_noise(batch, schedule.size(), Rng{5}), schedule, o, {.kappa = 1}, options);
+  const References reference = [&](Index i) { return references.empty() ? Denoiser() : Denoiser(std::cref(references[std::size_t(i)])); };
+  std::vector<Index> which;
+  for (Index i = 0; i < B; ++i) which.push_back(references.empty() ? 0 : in_turn ? i % Index(references.size()) : Index(references.size()) - 1);
+  pair_gradients(std::cref(*m.unet.model), reference, which, draw_noise(batch, schedule.size(), Rng{5}), schedule, o, {.kappa = 1}, options);
 }
 
 // Multiplications and additions of the products in a trace: what costs nearly all time.
@@ -176,25 +180,32 @@ MemoryPlan plan_memory(const Recipe& r, const TrainData& data, const PlanOptions
     plan.encoding = stage([&] { m.vae.model->decode(m.vae.model->encode(cast(normal(Rng{1}, {16, m.side, m.side, 3}, device), m.dtype)).mean); });
   if (unet && m.text_encoder.frozen)
     stage([&] { (*m.text_encoder.model)(zeros({64, m.text_encoder.config.max_position_embeddings}, DType::i64, device)); });
-  std::optional<UNet> reference;  // the last of those that are in memory at once
+  std::vector<UNet> references;  // those that are in memory at once
   std::vector<Params> numbers;
   if (needs_reference(r))
     for (Index i = 0; i < std::min(r.integer("preference.loaded"), drawn_by(r, data.size()).references); ++i) {
       plan.reference += unet_bytes(m);
-      reference.emplace(numbers.emplace_back(device, Rng{6}), m.unet.config);
+      references.emplace_back(numbers.emplace_back(device, Rng{6}), m.unet.config);
       numbers.back().frozen().compute_in(m.dtype);
     }
-  if (reference && objective_named(r.text("objective")).second == SecondImage::self_sampled) {
+  if (!references.empty() && objective_named(r.text("objective")).second == SecondImage::self_sampled) {
     const Index n = r.integer("sampling.batch") * (r.number("sampling.guidance") > 1 ? 2 : 1);
-    plan.sampling = stage([&] { (*reference)(cast(normal(Rng{1}, batch_of(m, n), device), m.dtype), full({n}, 1, DType::f32, device), cast(text_like(r, m, n, device), m.dtype)); });
+    plan.sampling = stage([&] {
+      for (int i = 0; i < 2; ++i)  // twice: then kernels keep packed weights of each
+        for (const UNet& reference : references)
+          reference(cast(normal(Rng{1}, batch_of(m, n), device), m.dtype), full({n}, 1, DType::f32, device), cast(text_like(r, m, n, device), m.dtype));
+    });
   }
-  plan.training = stage([&] { step_like(r, m, reference, device); });
+  plan.training = stage([&] {
+    step_like(r, m, references, device);
+    for (int i = 0; i < 2 && references.size() > 1; ++i) step_like(r, m, references, device, true);
+  });
   plan.peak = most + plan.moments + plan.ema;
   plan.peak += plan.peak / 33;  // three in a hundred for what lives beside a step: the batch, its terms, rows of the caches
   (own ? plan.recomputed : plan.plain) = plan.training;
   if (o.both && unet) {
     m.unet.model->recompute_blocks(!own);
-    (own ? plan.plain : plan.recomputed) = stage([&] { step_like(r, m, reference, device); });
+    (own ? plan.plain : plan.recomputed) = stage([&] { step_like(r, m, references, device); });
     m.unet.model->recompute_blocks(own);
   }
   return plan;

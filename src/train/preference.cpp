@@ -154,7 +154,10 @@ PairGradients pair_gradients(const Denoiser& policy, const References& reference
   Denoiser ref;
   for (Index begin = 0, end; begin < B; begin = end) {
     const Index number = of(order[std::size_t(begin)]);
-    if (begin == 0 || number != of(order[std::size_t(begin - 1)])) ref = reference(number);
+    if (begin == 0 || number != of(order[std::size_t(begin - 1)])) {
+      ref = {};  // the last one may be the only one that holds it
+      ref = reference(number);
+    }
     for (end = begin + 1; end < std::min(begin + micro, B) && of(order[std::size_t(end)]) == number;) ++end;
     const PairErrors a = pair_errors(policy, ref, sorted.slice(begin, end), schedule, o, at);
     const PairTerms terms = objective.loss(a, weights, at);
