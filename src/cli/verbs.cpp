@@ -7,6 +7,7 @@
 #include <cmath>
 #include <memory>
 
+#include "cli/bench.hpp"
 #include "cli/data.hpp"
 #include "cli/demo.hpp"
 #include "cli/eval.hpp"
@@ -193,6 +194,15 @@ void add_plan(CLI::App& app) {
   verb->add_option("--max-memory", o->max_memory, "exit 65 if the peak is above it");
   add_threads_and_isa(verb, o->threads, o->isa);
   verb->add_flag("--json", o->json, "as JSON");
+}
+
+void add_bench(CLI::App& app) {
+  const auto [verb, o] = verb_of<BenchCommand>(app, "bench", "the traffic of CUDA kernels on cuda-sim beside the floor of bytes and FLOPs: counts, not times", bench,
+                                               "  sspo bench --device cuda-sim\n"
+                                               "  sspo bench --device cuda-sim --filter group_norm --lines");
+  verb->add_option("--device", o->device, "cuda-sim")->required()->check(CLI::IsMember({"cpu", "cuda", "cuda-sim"}));
+  verb->add_option("--filter", o->filter, "works whose name holds this");
+  verb->add_flag("--lines", o->lines, "each source line's accesses, too");
 }
 
 void add_pair(CLI::App& app) {
@@ -388,7 +398,7 @@ void add_verbs(CLI::App& app) {
     if (app.get_subcommands().empty()) throw CLI::RequiredError("a verb");
   });
   app.option_defaults()->always_capture_default();
-  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_plan, add_pair, add_report, add_eval, add_gate, add_tokenize, add_tokenizer, add_data, add_inspect, add_ops}) add(app);
+  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_plan, add_bench, add_pair, add_report, add_eval, add_gate, add_tokenize, add_tokenizer, add_data, add_inspect, add_ops}) add(app);
   app.footer("sspo VERB --help tells a verb's options and shows examples.\n\nExamples:\n  sspo demo --out out/demo\n  sspo inspect stable-diffusion-v1-5");
 }
 
