@@ -12,7 +12,7 @@ namespace sspo::cuda::inline SSPO_CUDA_WORLD {
 class Scratch {
  public:
   virtual ~Scratch() = default;
-  virtual void* take(std::size_t bytes, const char* what) = 0;  // 256-byte aligned; throws Error
+  virtual void* take(std::size_t bytes, const char* what) = 0;  // 64-byte aligned; throws Error
   virtual void give(void* p) noexcept = 0;
 };
 

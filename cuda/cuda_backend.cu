@@ -7,6 +7,7 @@
 #include "elementwise.hpp"
 #include "geglu.hpp"
 #include "gemm.hpp"
+#include "libraries.hpp"
 #include "movement.hpp"
 #include "norm.hpp"
 #include "optim.hpp"
@@ -34,7 +35,7 @@ class DeviceMemory final : public ChunkSource {
 
 class CudaBackend final : public Backend, private Scratch {
  public:
-  CudaBackend(std::shared_ptr<Stream> stream, const CudaOptions& options) : stream_(std::move(stream)), ctx_{*stream_, *this, options.tf32} {}
+  CudaBackend(std::shared_ptr<Stream> stream, const CudaOptions& options) : stream_(std::move(stream)), ctx_{*stream_, *this, options.tf32}, options_(options) {}
   void attach(Arena* arena) { arena_ = arena; }
 
   std::string name() const override { return limits().name; }
@@ -45,12 +46,20 @@ class CudaBackend final : public Backend, private Scratch {
   bool supports(const detail::Loops& loops, DType compute) override { return supports_elementwise(loops, compute); }
   void elementwise(const ElementwiseArgs& a) override { cuda::elementwise(ctx_, a.loops.builtin, a.attrs, a.in, a.out, a.compute); }
 
-  void gemm(DType in, DType out, const kernels::GemmArgs& args, const Storage*) override { cuda::gemm(ctx_, in, out, args); }
-  void attention(DType t, const kernels::AttentionArgs& args) override { cuda::attention(ctx_, t, args); }
-  void attention_grad(DType t, const kernels::AttentionGradArgs& args) override { cuda::attention_grad(ctx_, t, args); }
-  void conv(DType t, const kernels::ConvArgs& args, const Storage*) override { cuda::conv(ctx_, t, args); }
-  void conv_data_gradient(DType t, const kernels::ConvDataGradientArgs& args) override { cuda::conv_data_gradient(ctx_, t, args); }
-  void conv_weight_gradient(DType t, const kernels::ConvWeightGradientArgs& args) override { cuda::conv_weight_gradient(ctx_, t, t, args); }
+  void gemm(DType in, DType out, const kernels::GemmArgs& args, const Storage*) override {
+    options_.matmul == Kernels::own ? cuda::gemm(ctx_, in, out, args) : cublas_gemm(ctx_, in, out, args);
+  }
+  void attention(DType t, const kernels::AttentionArgs& args) override { options_.attention == Kernels::own ? cuda::attention(ctx_, t, args) : cudnn_attention(ctx_, t, args); }
+  void attention_grad(DType t, const kernels::AttentionGradArgs& args) override {
+    options_.attention == Kernels::own ? cuda::attention_grad(ctx_, t, args) : cudnn_attention_grad(ctx_, t, args);
+  }
+  void conv(DType t, const kernels::ConvArgs& args, const Storage*) override { options_.conv == Kernels::own ? cuda::conv(ctx_, t, args) : cudnn_conv(ctx_, t, args); }
+  void conv_data_gradient(DType t, const kernels::ConvDataGradientArgs& args) override {
+    options_.conv == Kernels::own ? cuda::conv_data_gradient(ctx_, t, args) : cudnn_conv_data_gradient(ctx_, t, args);
+  }
+  void conv_weight_gradient(DType t, const kernels::ConvWeightGradientArgs& args) override {
+    options_.conv == Kernels::own ? cuda::conv_weight_gradient(ctx_, t, t, args) : cudnn_conv_weight_gradient(ctx_, t, t, args);
+  }
   void conv_bias_gradient(DType t, Index pixels, Index out, const void* gy, void* gb) override { cuda::conv_bias_gradient(ctx_, t, t, pixels, out, gy, gb); }
   void softmax(DType t, const kernels::SoftmaxArgs& args) override { cuda::softmax(ctx_, t, args); }
   void softmax_grad(DType t, const kernels::SoftmaxGradArgs& args) override { cuda::softmax_grad(ctx_, t, args); }
@@ -94,6 +103,7 @@ class CudaBackend final : public Backend, private Scratch {
   std::shared_ptr<Stream> stream_;
   Arena* arena_ = nullptr;
   Context ctx_;
+  CudaOptions options_;
 };
 
 }  // namespace

@@ -10,7 +10,7 @@
 
 using namespace sspo;
 
-int main(int count, char** words) {
+static int run(int count, char** words) {
   const Device device = cuda_device(), tf32 = cuda_device({.tf32 = true});
   std::FILE* const json = count == 3 && !std::strcmp(words[1], "--json") ? std::fopen(words[2], "w") : nullptr;
   std::printf("%s\n\n| work | ms | GB/s of the floor's bytes | GFLOP/s |\n| --- | ---: | ---: | ---: |\n", device.name().c_str());
@@ -34,4 +34,13 @@ int main(int count, char** words) {
   }
   if (json) std::fprintf(json, "]\n"), std::fclose(json);
   return 0;
+}
+
+int main(int count, char** words) {
+  try {
+    return run(count, words);
+  } catch (const Error& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    return 70;
+  }
 }

@@ -173,7 +173,7 @@ void note_device_range(const void* base, std::size_t bytes) {
 }
 
 static std::map<const void*, std::size_t>& block_sizes() {
-  static std::map<const void*, std::size_t> sizes;
+  static std::map<const void*, std::size_t>& sizes = *new std::map<const void*, std::size_t>;  // devices may be the last to go
   return sizes;
 }
 void note_block(const void* p, std::size_t bytes, const char*) {

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #if defined(SSPO_SIM_ASAN)
-#include <sanitizer/common_interface_defs.h>
+#include <sanitizer/asan_interface.h>
 #endif
 
 #if !defined(__x86_64__)
@@ -38,6 +38,9 @@ extern "C" void sspo_sim_switch(void** from, void* to);
 namespace sspo::cuda::inline sim {
 
 void* prepare_stack(void* bottom, std::size_t bytes, void (*entry)()) {
+#if defined(SSPO_SIM_ASAN)
+  __asan_unpoison_memory_region(bottom, bytes);  // what the last thread on it left
+#endif
   auto* top = reinterpret_cast<std::uintptr_t*>(static_cast<char*>(bottom) + bytes);
   *--top = 0;  // entry() begins as if called: the stack is 8 bytes off a multiple of 16
   *--top = reinterpret_cast<std::uintptr_t>(entry);

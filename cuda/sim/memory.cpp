@@ -20,7 +20,7 @@ struct Blocks {
   char* top = nullptr;
 };
 Blocks& blocks() {
-  static Blocks b;
+  static Blocks& b = *new Blocks;  // devices may be the last to go
   return b;
 }
 constexpr std::size_t apart = 512, granule = 256;

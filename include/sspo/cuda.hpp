@@ -8,10 +8,13 @@
 
 namespace sspo {
 
+enum class Kernels { own, library };  // library: cuBLASLt or cuDNN (on cuda-sim: bodies that check what those would demand)
+
 struct CudaOptions {
   int index = 0;               // which GPU
   std::size_t budget = 0;      // most bytes in use; 0: no limit
   bool tf32 = false;           // f32 products may round their factors to tf32 and run on tensor cores
+  Kernels matmul = Kernels::own, conv = Kernels::own, attention = Kernels::own;
   bool fill_with_nan = false;  // fresh memory reads as NaN: finds results that were not written
 };
 

@@ -11,8 +11,10 @@ namespace sspo::cli {
 // budget: most bytes in use, 0: no limit.
 inline Device device_of(const DeviceOptions& o, std::size_t budget = 0) {
 #if SSPO_CLI_CUDA
-  if (o.device == "cuda") return cuda_device({.budget = budget, .tf32 = o.tf32});
-  if (o.device == "cuda-sim") return cuda_sim_device({.budget = budget, .tf32 = o.tf32});
+  const auto whose = [](const std::string& name) { return name == "own" ? Kernels::own : Kernels::library; };
+  const CudaOptions cuda{.budget = budget, .tf32 = o.tf32, .matmul = whose(o.matmul), .conv = whose(o.conv), .attention = whose(o.attention)};
+  if (o.device == "cuda") return cuda_device(cuda);
+  if (o.device == "cuda-sim") return cuda_sim_device(cuda);
 #endif
   if (o.device != "cpu")
     fail({.op = "device", .what = "this build has no such device", .expected = "cpu", .got = o.device, .hint = "configure with -DSSPO_CUDA_SIM=ON", .kind = ErrorKind::internal}, Site{});

@@ -9,7 +9,9 @@ namespace sspo::cli {
 struct DeviceOptions {
   std::string device = "cpu", dtype = "f32", isa;
   int threads = 0;    // 0: all cores; results do not depend on it
-  bool tf32 = false;  // of cuda and cuda-sim
+  // Of cuda and cuda-sim: f32 products in tf32, and whose kernels: own, cublas, cudnn.
+  bool tf32 = false;
+  std::string matmul = "own", conv = "own", attention = "own";
 };
 
 struct ForwardOptions {

@@ -15,19 +15,18 @@ std::vector<std::int64_t> picks(Index n, Index extent, unsigned seed, bool crowd
   return index;
 }
 
-// Numbers of which none is NaN or infinite: a sum's bits are then the same in every build.
+// Numbers of which none is NaN or infinite, whole ones small: a sum's bits are then the same in every build.
 Bytes finite(DType dtype, Index n, unsigned seed) {
   Bytes b = random_bytes(dtype, n, seed);
   visit(dtype, [&]<class T>(std::type_identity<T>) {
-    if constexpr (is_floating(dtype_of<T>)) {
-      std::mt19937 rng(seed);
-      std::normal_distribution<double> normal;
-      for (Index i = 0; i < n; ++i) {
-        T x;
-        if constexpr (sizeof(T) == 2) x = T(float(normal(rng)));
-        else x = T(normal(rng));
-        std::memcpy(b.data() + std::size_t(i) * sizeof(T), &x, sizeof x);
-      }
+    std::mt19937 rng(seed);
+    std::normal_distribution<double> normal;
+    for (Index i = 0; i < n; ++i) {
+      T x;
+      if constexpr (!is_floating(dtype_of<T>)) x = T(rng() % 1000);
+      else if constexpr (sizeof(T) == 2) x = T(float(normal(rng)));
+      else x = T(normal(rng));
+      std::memcpy(b.data() + std::size_t(i) * sizeof(T), &x, sizeof x);
     }
   });
   return b;
