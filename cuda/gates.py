@@ -113,7 +113,7 @@ def main():
     for number, pattern, *_ in rows:
         if number not in used:
             wrong.append(f"budgets.txt:{number}: no kernel is called {pattern}")
-    print(f"{len(found)} kernels on {len({a for a, _ in found})} architectures, {len(wrong)} beyond their budgets")
+    print(f"{len({n for _, n in found})} kernels on {len({a for a, _ in found})} architectures, {len(wrong)} beyond their budgets")
     for line in wrong:
         print("  " + line)
     return 1 if wrong or not found else 0

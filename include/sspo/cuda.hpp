@@ -1,7 +1,7 @@
 // Devices that run the CUDA kernels: a GPU, or cuda-sim, the same kernels on this machine's CPU (slow; for tests and study).
 //   Device gpu = cuda_device();
 //   Tensor x = normal(Rng{1}, {4, 64, 64, 320}, gpu);
-// To move a tensor from one device to another: to(x, device), sspo/ops/create.hpp.
+// To move a tensor from one device to another: to_device(x, device), sspo/tensor/tensor.hpp.
 #pragma once
 #include "sspo/base/device.hpp"
 #include "sspo/base/error.hpp"

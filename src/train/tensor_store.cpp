@@ -76,7 +76,7 @@ bool TensorStore::fill(const Function<Tensor(Index, Index)>& make, const Functio
     std::vector<io::NamedTensor> rows;
     io::Metadata about = options_.about;
     for (Index i = first; i < last; ++i) {
-      rows.push_back({row_name(i), contiguous(slice(all, 0, i - first, i - first + 1))});
+      rows.push_back({row_name(i), to_device(contiguous(slice(all, 0, i - first, i - first + 1)), Device::cpu())});
       about[digest_name(i)] = digest_of(rows.back().tensor);
     }
     io::save_safetensors(shard_path(s), rows, about);
@@ -103,8 +103,7 @@ Tensor TensorStore::rows(const std::vector<Index>& numbers) const {
   Tensors all;
   for (const Index n : numbers) all.push_back(row(n));
   const Tensor x = cat(all, 0);
-  if (x.device() == options_.device) return x;
-  return visit(x.dtype(), [&]<class T>(std::type_identity<T>) { return Tensor::from<T>(x.to_vector<T>(), x.shape(), options_.device); });
+  return to_device(x, options_.device);
 }
 
 }  // namespace sspo

@@ -264,8 +264,8 @@ void forward(const Context& ctx, const ConvArgs& a) {
       multiply<T, T>(ctx, size, Lines<T>{x, s.in, 1}, weight, y, f, packed);
     } else {
       if constexpr (std::is_same_v<T, float>) {
-        const Winograd quick{s.batch, s.h, s.w, in, ho, wo, out, s.top, s.left, x, weight.data, false, y.data};
-        if (three_by_three(s) && !packed && winograd_pays(quick) && winograd(ctx, quick, f)) return;
+        const Winograd quick{s.batch, s.h, s.w, in, ho, wo, out, s.top, s.left, x};
+        if (three_by_three(s) && !packed && winograd_pays(quick) && winograd(ctx, quick, weight.data, false, y.data, f)) return;
       }
       const ConvPatches<T> patches{x, s.h, s.w, s.in, in, ho, wo, forward_taps(s.kh, s.stride_h, s.top, s.dilation_h),
                                    forward_taps(s.kw, s.stride_w, s.left, s.dilation_w)};
@@ -281,9 +281,10 @@ void data_gradient(const Context& ctx, const ConvDataGradientArgs& a) {
   Finish<T> f;
   f.accumulate = a.accumulate;
   if constexpr (std::is_same_v<T, float>) {
-    const Winograd quick{s.batch, ho, wo, s.out, s.h, s.w, s.in, 2 - s.top, 2 - s.left, static_cast<const float*>(a.gy),
-                         static_cast<const float*>(a.weight), true, static_cast<float*>(a.gx)};
-    if (three_by_three(s) && !a.accumulate && winograd_pays(quick) && winograd(ctx, quick, f)) return;
+    const Winograd quick{s.batch, ho, wo, s.out, s.h, s.w, s.in, 2 - s.top, 2 - s.left, static_cast<const float*>(a.gy)};
+    if (three_by_three(s) && !a.accumulate && winograd_pays(quick) &&
+        winograd(ctx, quick, static_cast<const float*>(a.weight), true, static_cast<float*>(a.gx), f))
+      return;
   }
   for (Index g = 0; g < s.groups; ++g)
     for (Index r = 0; r < min(s.stride_h, s.h); ++r)
@@ -352,10 +353,10 @@ void weight_gradient(const Context& ctx, const ConvWeightGradientArgs& a) {
   Finish<Out> f;
   f.accumulate = a.accumulate;
   if constexpr (std::is_same_v<T, float>) {
-    // The gradient that comes in is read as y.
-    const Winograd quick{s.batch, s.h, s.w, s.in, ho, wo, s.out, s.top, s.left, static_cast<const float*>(a.x), nullptr, false,
-                         const_cast<float*>(static_cast<const float*>(a.gy))};
-    if (three_by_three(s) && winograd_weight_pays(quick) && winograd_weight_gradient(ctx, quick, static_cast<float*>(a.gw), a.accumulate)) return;
+    const Winograd quick{s.batch, s.h, s.w, s.in, ho, wo, s.out, s.top, s.left, static_cast<const float*>(a.x)};
+    if (three_by_three(s) && winograd_weight_pays(quick) &&
+        winograd_weight_gradient(ctx, quick, static_cast<const float*>(a.gy), static_cast<float*>(a.gw), a.accumulate))
+      return;
     constexpr Index W = Pack<T>::size;
     const ConvTaps taps{s.kh, s.kw, s.h, s.w, ho, wo, s.batch, forward_taps(s.kh, s.stride_h, s.top, s.dilation_h), forward_taps(s.kw, s.stride_w, s.left, s.dilation_w)};
     if (in < W && out % W == 0 && outer_pays(in, out) && s.stride_w == 1 && s.groups == 1) {

@@ -43,18 +43,18 @@ inline void transform_taps(const F (&g)[3][3], F (&u)[4][4]) {
 }
 
 // The weight as 16 matrices in panels: u[plane][out / NR][in][NR].
-void transform_weight(const Context& ctx, const Winograd& s, float* u) {
+void transform_weight(const Context& ctx, const Winograd& s, const float* weight, bool backwards, float* u) {
   const Index plane = s.in * s.out, block = 64;
   const auto taps_at = [&](const float* filter, Index apart, F (&g)[3][3]) {
-    for (int t = 0; t < 9; ++t) g[t / 3][t % 3] = F::load(filter + (s.backwards ? 8 - t : t) * apart);
+    for (int t = 0; t < 9; ++t) g[t / 3][t % 3] = F::load(filter + (backwards ? 8 - t : t) * apart);
   };
   parallel_for(ctx, s.out / NR, [&](Index task, int) {
     float* const panel = u + task * s.in * NR;
     F g[3][3], v[4][4];
-    if (s.backwards) {  // lanes are columns of the panel
+    if (backwards) {  // lanes are columns of the panel
       for (Index k = 0; k < s.in; ++k)
         for (Index j = 0; j < NR; j += W) {
-          taps_at(s.weight + k * 9 * s.out + task * NR + j, s.out, g);
+          taps_at(weight + k * 9 * s.out + task * NR + j, s.out, g);
           transform_taps(g, v);
           for (int q = 0; q < 16; ++q) v[q / 4][q % 4].store(panel + q * plane + k * NR + j);
         }
@@ -65,7 +65,7 @@ void transform_weight(const Context& ctx, const Winograd& s, float* u) {
       const Index nk = min(block, s.in - k0);
       for (Index j = 0; j < NR; ++j)
         for (Index k = 0; k < nk; k += W) {
-          taps_at(s.weight + (task * NR + j) * 9 * s.in + k0 + k, s.in, g);
+          taps_at(weight + (task * NR + j) * 9 * s.in + k0 + k, s.in, g);
           transform_taps(g, v);
           for (int q = 0; q < 16; ++q) v[q / 4][q % 4].store(&lines[q][j][k]);
         }
@@ -96,7 +96,7 @@ void multiply_planes(const Winograd& s, const WinogradPlan& p, Index tiles, Rang
 }
 
 // y = finished Aᵀ m A,   Aᵀ = [1 1 1 0; 0 1 -1 -1].   Returns whether all sums are finite.
-bool transform_sums(const Winograd& s, const WinogradPlan& p, Range tiles, Range cols, const float* m, const Finish<float>& f, float* sums) {
+bool transform_sums(const Winograd& s, const WinogradPlan& p, Range tiles, Range cols, const float* m, float* y, const Finish<float>& f, float* sums) {
   const Index plane = p.tiles * p.cols, n = cols.size();
   F check = zero<float>();  // stays 0 as long as every sum is finite
   for (Index t = tiles.begin; t < tiles.end; ++t, m += p.cols) {
@@ -115,11 +115,11 @@ bool transform_sums(const Winograd& s, const WinogradPlan& p, Range tiles, Range
     }
     const Index b = t / s.across() / s.down(), y0 = t / s.across() % s.down() * 2, x0 = t % s.across() * 2;
     for (Index i = 0; i < 4; ++i) {
-      const Index y = y0 + i / 2, x = x0 + i % 2;
-      if (y >= s.out_h || x >= s.out_w) continue;
-      const Index row = (b * s.out_h + y) * s.out_w + x, at = row * s.out + cols.begin;
+      const Index line = y0 + i / 2, column = x0 + i % 2;
+      if (line >= s.out_h || column >= s.out_w) continue;
+      const Index row = (b * s.out_h + line) * s.out_w + column, at = row * s.out + cols.begin;
       const float* const bias = !f.bias ? nullptr : f.bias + cols.begin + (f.bias_group ? row / f.bias_group * f.bias_ld : 0);
-      finish_row<float, float>(sums + i * p.cols, n, bias, f.residual ? f.residual + at : nullptr, f.act, false, s.y + at);
+      finish_row<float, float>(sums + i * p.cols, n, bias, f.residual ? f.residual + at : nullptr, f.act, false, y + at);
     }
   }
   for (int lane = 0; lane < W; ++lane)
@@ -161,14 +161,14 @@ bool winograd_pays(const Winograd& s) {
   return s.in % W == 0 && s.out % NR == 0 && s.in >= 32 && pixels >= least && s.out_h * s.out_w >= 16;
 }
 
-bool winograd(const Context& ctx, const Winograd& s, const Finish<float>& f) {
+bool winograd(const Context& ctx, const Winograd& s, const float* weight, bool backwards, float* y, const Finish<float>& f) {
   const WinogradPlan p = winograd_plan(s);
   const Index u_words = 16 * s.in * s.out, v_words = 16 * p.tiles * p.in_row, m_words = 16 * (p.tiles + MR) * p.cols, sum_words = 4 * p.cols;
   const Index worker_words = v_words + m_words + sum_words;
   const Workspace w(ctx, std::size_t(u_words + s.in + worker_words * ctx.threads) * sizeof(float));
   float *const u = w.as<float>(), *const zeros = u + u_words, *const workers = zeros + s.in;
   __builtin_memset(zeros, 0, std::size_t(s.in) * sizeof(float));
-  transform_weight(ctx, s, u);
+  transform_weight(ctx, s, weight, backwards, u);
   std::atomic<bool> finite = true;
   parallel_for(ctx, ceil_div(s.tiles(), p.tiles), [&](Index task, int worker) {
     const Range tiles = piece(task, p.tiles, s.tiles());
@@ -177,7 +177,7 @@ bool winograd(const Context& ctx, const Winograd& s, const Finish<float>& f) {
     for (Index j = 0; j < s.out; j += p.cols) {
       const Range cols{j, min(j + p.cols, s.out)};
       multiply_planes(s, p, tiles.size(), cols, v, u, m);
-      if (!transform_sums(s, p, tiles, cols, m, f, sums)) finite = false;
+      if (!transform_sums(s, p, tiles, cols, m, y, f, sums)) finite = false;
     }
   });
   return finite;

@@ -14,9 +14,7 @@ struct Winograd {
   Index batch, h, w, in;        // x [batch, h, w, in]
   Index out_h, out_w, out;      // y [batch, out_h, out_w, out]
   Index top, left;              // padding
-  const float *x, *weight;      // weight: forward [out, 3, 3, in]
-  bool backwards;               // weight [in, 3, 3, out], its taps from last to first: the data gradient
-  float* y;
+  const float* x;
 
   Index across() const { return ceil_div(out_w, 2); }
   Index down() const { return ceil_div(out_h, 2); }
@@ -25,11 +23,12 @@ struct Winograd {
 
 bool winograd_pays(const Winograd&);
 // False: a sum is not finite; y holds anything, and nothing but y was written.
-bool winograd(const Context&, const Winograd&, const Finish<float>&);
-// The gradient of the weight, F(3x3, 2x2): gw (+)= Gᵀ [ Σ_tiles (Bᵀ d B) ⊙ (A dY Aᵀ) ] G, with y the gradient that comes in.
+// weight [out, 3, 3, in]; or, backwards, [in, 3, 3, out], its taps from last to first: the data gradient.
+bool winograd(const Context&, const Winograd&, const float* weight, bool backwards, float* y, const Finish<float>&);
+// The gradient of the weight, F(3x3, 2x2): gw (+)= Gᵀ [ Σ_tiles (Bᵀ d B) ⊙ (A dY Aᵀ) ] G.   gy: as y
 bool winograd_weight_pays(const Winograd&);
 // False: a sum is not finite (or nearly not); nothing was written.
-bool winograd_weight_gradient(const Context&, const Winograd&, float* gw, bool accumulate);
+bool winograd_weight_gradient(const Context&, const Winograd&, const float* gy, float* gw, bool accumulate);
 
 // 16 planes of transformed tiles, one after the other, tile by tile: v[plane][tile][row].
 struct Planes {

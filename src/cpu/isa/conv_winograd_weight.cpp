@@ -11,11 +11,11 @@ using F = Pack<float>;
 constexpr Index W = F::size, MR = tile_rows;
 
 // z[plane][tile][out] = A dY Aᵀ,   A = [1 0; 1 1; 1 -1; 0 -1];  pixels beyond the edge are `zeros`.
-void transform_gradient(const Winograd& s, Range tiles, const float* zeros, const Planes& to) {
+void transform_gradient(const Winograd& s, const float* gy, Range tiles, const float* zeros, const Planes& to) {
   float* z = to.data;
   for (Index t = tiles.begin; t < tiles.end; ++t, z += to.row) {
     const Index b = t / s.across() / s.down(), y0 = t / s.across() % s.down() * 2, x0 = t % s.across() * 2;
-    const auto pixel = [&](Index y, Index x) { return y < s.out_h && x < s.out_w ? s.y + ((b * s.out_h + y) * s.out_w + x) * s.out : zeros; };
+    const auto pixel = [&](Index y, Index x) { return y < s.out_h && x < s.out_w ? gy + ((b * s.out_h + y) * s.out_w + x) * s.out : zeros; };
     const float *const p00 = pixel(y0, x0), *const p01 = pixel(y0, x0 + 1), *const p10 = pixel(y0 + 1, x0), *const p11 = pixel(y0 + 1, x0 + 1);
     for (Index c = 0; c < s.out; c += W) {
       const F a = F::load(p00 + c), b1 = F::load(p01 + c), c1 = F::load(p10 + c), d = F::load(p11 + c);
@@ -91,7 +91,7 @@ bool winograd_weight_pays(const Winograd& s) {
 }
 
 // Tiles are taken in chunks: all of a chunk are transformed, then each task multiplies one plane, some columns.
-bool winograd_weight_gradient(const Context& ctx, const Winograd& s, float* gw, bool accumulate) {
+bool winograd_weight_gradient(const Context& ctx, const Winograd& s, const float* gy, float* gw, bool accumulate) {
   const Index plane = s.in * s.out, chunk = min(s.tiles(), 576), at_once = 16, zeros_words = max(s.in, s.out);
   const Index v_row = s.in + 16, z_row = s.out + 16, col_tasks = ceil_div(s.in, 128);
   const Workspace w(ctx, std::size_t(16 * plane + zeros_words + 16 * chunk * (v_row + z_row)) * sizeof(float));
@@ -102,7 +102,7 @@ bool winograd_weight_gradient(const Context& ctx, const Winograd& s, float* gw, 
     parallel_for(ctx, ceil_div(tiles, at_once), [&](Index task, int) {
       const Range mine = piece(task, at_once, tiles), in_all{t0 + mine.begin, t0 + mine.end};
       transform_pixels(s, in_all, zeros, {v + mine.begin * v_row, v_row, chunk * v_row});
-      transform_gradient(s, in_all, zeros, {z + mine.begin * z_row, z_row, chunk * z_row});
+      transform_gradient(s, gy, in_all, zeros, {z + mine.begin * z_row, z_row, chunk * z_row});
     });
     parallel_for(ctx, 16 * col_tasks, [&](Index task, int) {
       const Index q = task / col_tasks;
