@@ -1,0 +1,16 @@
+// A product on cuda-sim is the CPU's, within rounding; prints the version, as tests/install/run expects.
+#include <sspo/cuda.hpp>
+#include <sspo/sspo.hpp>
+
+#include <cmath>
+#include <cstdio>
+
+int main() {
+  using namespace sspo;
+  std::printf("sspo %d.%d.%d\n", version_major, version_minor, version_patch);
+  const Rng rng{7};
+  const Tensor a = normal(rng / "a", {5, 9}), b = normal(rng / "b", {9, 3});
+  const Device sim = cuda_sim_device();
+  const Tensor difference = to_device(matmul(to_device(a, sim), to_device(b, sim)), Device::cpu()) - matmul(a, b);
+  return max(abs(difference)).item<float>() < 1e-5f ? 0 : 1;
+}
