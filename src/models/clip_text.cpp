@@ -44,8 +44,8 @@ Tensor ClipLayer::operator()(const Tensor& x) const {
   const auto split = [&, B = B, N = N, D = D](const Tensor& t) { return reshape(t, {B, N, heads, D / heads}); };
   const Tensor h = layer_norm1(x);
   const Tensor seen = attention(split(q_proj(h)), split(k_proj(h)), split(v_proj(h)), {}, {.causal = true});
-  const Tensor y = x + out_proj(reshape(seen, {B, N, D}));
-  return y + fc2(fc1(layer_norm2(y), act));
+  const Tensor y = out_proj(reshape(seen, {B, N, D}), x);
+  return fc2(fc1(layer_norm2(y), act), y);
 }
 
 ClipText::ClipText(const Scope& root, const ClipTextConfig& c)

@@ -10,9 +10,8 @@ Projection projection(const Scope& p, Index channels, bool linear) {
   return nn::Conv2d(p, channels, channels, {.kernel = 1});
 }
 
-Tensor project(const Projection& f, const Tensor& x) {
-  if (const auto* linear = std::get_if<nn::Linear>(&f)) return (*linear)(x);
-  return std::get<nn::Conv2d>(f)(x);
+Tensor project(const Projection& f, const Tensor& x, const Tensor& residual = {}) {
+  return std::visit([&](const auto& layer) { return layer(x, residual); }, f);
 }
 
 }  // namespace
@@ -24,11 +23,11 @@ CrossAttention::CrossAttention(const Scope& p, Index channels, Index context, In
       to_out(p / "to_out" / 0, channels, channels),
       heads(h) {}
 
-Tensor CrossAttention::operator()(const Tensor& x, const Tensor& context) const {
+Tensor CrossAttention::operator()(const Tensor& x, const Tensor& context, const Tensor& residual) const {
   const auto [B, N, C] = x.dims<3>();
   const Index D = C / heads;
   const auto split = [&, B = B](const Tensor& t) { return reshape(t, {B, t.dim(1), heads, D}); };
-  return to_out(reshape(attention(split(to_q(x)), split(to_k(context)), split(to_v(context))), {B, N, C}));
+  return to_out(reshape(attention(split(to_q(x)), split(to_k(context)), split(to_v(context))), {B, N, C}), residual);
 }
 
 BasicTransformerBlock::BasicTransformerBlock(const Scope& p, Index channels, Index context, Index heads)
@@ -41,9 +40,9 @@ BasicTransformerBlock::BasicTransformerBlock(const Scope& p, Index channels, Ind
       ff_out(p / "ff" / "net" / 2, 4 * channels, channels) {}
 
 Tensor BasicTransformerBlock::operator()(const Tensor& x, const Tensor& context) const {
-  const Tensor h = norm1(x), y = x + attn1(h, h);
-  const Tensor z = y + attn2(norm2(y), context);
-  return z + ff_out(geglu(ff_in(norm3(z))));
+  const Tensor h = norm1(x), y = attn1(h, h, x);
+  const Tensor z = attn2(norm2(y), context, y);
+  return ff_out(geglu(ff_in(norm3(z))), z);
 }
 
 Transformer2D::Transformer2D(const Scope& p, const UNetConfig& c, std::size_t block, Index channels)
@@ -58,7 +57,7 @@ Tensor Transformer2D::operator()(const Tensor& x, const Tensor& context) const {
   const auto [B, H, W, C] = x.dims<4>();
   Tensor h = reshape(project(proj_in, norm(x)), {B, H * W, C});
   for (const BasicTransformerBlock& block : blocks) h = block(h, context);
-  return x + project(proj_out, reshape(h, {B, H, W, C}));
+  return project(proj_out, reshape(h, {B, H, W, C}), x);
 }
 
 UNet::UNet(const Scope& p, const UNetConfig& c)

@@ -76,7 +76,7 @@ Tensor SpatialAttention::operator()(const Tensor& x) const {
   const Tensor h = reshape(group_norm(x), {B, H * W, C});
   const auto one_head = [](const Tensor& t) { return reshape(t, {t.dim(0), t.dim(1), 1, t.dim(2)}); };
   const Tensor seen = attention(one_head(to_q(h)), one_head(to_k(h)), one_head(to_v(h)));
-  return x + reshape(to_out(reshape(seen, {B, H * W, C})), x.shape());
+  return reshape(to_out(reshape(seen, {B, H * W, C}), reshape(x, {B, H * W, C})), x.shape());
 }
 
 VaeMidBlock::VaeMidBlock(const Scope& p, Index channels, const VaeConfig& c)

@@ -5,8 +5,8 @@
 
 namespace sspo {
 
-Tensor conv2d(Tensor x, Tensor w, Tensor bias, Conv2dAttrs attrs, Site at) {
-  return apply<Conv2d>(at, attrs, std::move(x), std::move(w), std::move(bias));
+Tensor conv2d(Tensor x, Tensor w, Tensor bias, Conv2dAttrs attrs, Tensor residual, Site at) {
+  return apply<Conv2d>(at, attrs, std::move(x), std::move(w), std::move(bias), std::move(residual));
 }
 
 namespace {
@@ -17,8 +17,8 @@ kernels::ConvShape conv_shape(const Conv2dAttrs& a, const Shape& x, const Shape&
           .top = a.padding[0], .bottom = a.padding[1], .left = a.padding[2], .right = a.padding[3], .groups = a.groups};
 }
 
-void check(const Conv2dAttrs& a, const Tensor& x, const Tensor& w, const Tensor& bias, Site at) {
-  check_same_floating("conv2d", {&x, &w, &bias}, at);
+void check(const Conv2dAttrs& a, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, Site at) {
+  check_same_floating("conv2d", {&x, &w, &bias, &residual}, at);
   const auto refuse = [&](const std::string& what, const std::string& expected, const std::string& got, const std::string& hint = {}) {
     fail({.op = "conv2d", .what = what, .expected = expected, .got = got, .hint = hint}, at);
   };
@@ -40,34 +40,39 @@ void check(const Conv2dAttrs& a, const Tensor& x, const Tensor& w, const Tensor&
   if (s.h + s.top + s.bottom < (s.kh - 1) * s.dilation_h + 1 || s.w + s.left + s.right < (s.kw - 1) * s.dilation_w + 1)
     refuse("the kernel is larger than the padded image", "an image of at least " + Shape{(s.kh - 1) * s.dilation_h + 1, (s.kw - 1) * s.dilation_w + 1}.str(),
            Shape{s.h + s.top + s.bottom, s.w + s.left + s.right}.str() + " with padding: x " + x.str());
-  check_vector("conv2d", "bias", bias, w.dim(0), at);
+  if (!bias.defined() || bias.rank() != 2) check_vector("conv2d", "bias", bias, w.dim(0), at);
+  else if (!(bias.shape() == Shape{s.batch, s.out}))
+    refuse("the bias does not fit", Shape{s.out}.str() + " or, one for each sample, " + Shape{s.batch, s.out}.str(), bias.str());
+  if (const Shape y{s.batch, s.out_h(), s.out_w(), s.out}; residual.defined() && !(residual.shape() == y))
+    refuse("the residual does not fit", y.str() + ", the result's shape", residual.str());
 }
 
 Tensor wide(const Tensor& x) { return x.defined() ? cast(x, DType::f32) : x; }
 
 }  // namespace
 
-Tensor Conv2d::forward(const Attrs& attrs, const Tensor& x, const Tensor& w, const Tensor& bias, Site at) {
-  check(attrs, x, w, bias, at);
-  if (x.dtype() == DType::f16) return cast(forward(attrs, wide(x), wide(w), wide(bias), at), DType::f16);
+Tensor Conv2d::forward(const Attrs& attrs, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, Site at) {
+  check(attrs, x, w, bias, residual, at);
+  if (x.dtype() == DType::f16) return cast(forward(attrs, wide(x), wide(w), wide(bias), wide(residual), at), DType::f16);
   const kernels::ConvShape s = conv_shape(attrs, x.shape(), w.shape());
   Tensor y = Tensor::empty({s.batch, s.out_h(), s.out_w(), s.out}, x.dtype(), x.device());
   if (y.numel() == 0) return y;
-  const Tensor xc = contiguous(x), wc = contiguous(w), bc = bias.defined() ? contiguous(bias) : bias;
+  const Tensor xc = contiguous(x), wc = contiguous(w), bc = bias.defined() ? contiguous(bias) : bias, rc = residual.defined() ? contiguous(residual) : residual;
   const bool parameter = wc.storage() == w.storage() && !w.storage()->label.empty();
   kernels::ConvArgs args;
   args.shape = s;
   args.x = xc.raw();
   args.weight = wc.raw();
   args.y = y.mutable_raw();
-  args.bias = bc.defined() ? bc.raw() : nullptr;
+  if (bc.defined()) (bc.rank() == 2 ? args.sample_bias : args.bias) = bc.raw();
+  args.residual = rc.defined() ? rc.raw() : nullptr;
   backend(x.device()).conv(x.dtype(), args, parameter ? w.storage().get() : nullptr);
   return y;
 }
 
-Grads<3> Conv2d::vjp(const Attrs& attrs, Needs need, const Tensor& g, const Tensor& x, const Tensor& w, Meta bias) {
+Grads<4> Conv2d::vjp(const Attrs& attrs, Needs need, const Tensor& g, const Tensor& x, const Tensor& w, Meta bias, Meta residual) {
   if (g.dtype() == DType::f16) {
-    Grads<3> d = vjp(attrs, need, wide(g), wide(x), wide(w), bias);
+    Grads<4> d = vjp(attrs, need, wide(g), wide(x), wide(w), bias, residual);
     for (Tensor& t : d)
       if (t.defined()) t = cast(t, DType::f16);
     return d;
@@ -82,7 +87,7 @@ Grads<3> Conv2d::vjp(const Attrs& attrs, Needs need, const Tensor& g, const Tens
     return out;
   };
   static constexpr OpInfo data_info{"conv2d_data_gradient"}, weight_info{"conv2d_weight_gradient"}, bias_info{"conv2d_bias_gradient"};
-  Grads<3> d;
+  Grads<4> d;
   const bool empty = g.numel() == 0;
   if (need[0]) {
     d[0] = empty ? zeros(x.shape(), g.dtype(), g.device()) : kernel(data_info, {gc, w}, Tensor::empty(x.shape(), g.dtype(), g.device()), [&](Tensor& out) {
@@ -106,7 +111,10 @@ Grads<3> Conv2d::vjp(const Attrs& attrs, Needs need, const Tensor& g, const Tens
       backend(g.device()).conv_weight_gradient(g.dtype(), args);
     });
   }
-  if (need[2]) {
+  if (need[3]) d[3] = g;
+  if (need[2] && bias.shape.rank() == 2) {
+    d[2] = sum(reshape(gc, {s.batch, s.out_h() * s.out_w(), s.out}), {1});
+  } else if (need[2]) {
     d[2] = empty ? zeros(bias.shape, g.dtype(), g.device()) : kernel(bias_info, {gc}, Tensor::empty(bias.shape, g.dtype(), g.device()), [&](Tensor& out) {
       backend(g.device()).conv_bias_gradient(g.dtype(), g.numel() / s.out, s.out, gc.raw(), out.mutable_raw());
     });
@@ -115,7 +123,7 @@ Grads<3> Conv2d::vjp(const Attrs& attrs, Needs need, const Tensor& g, const Tens
 }
 
 // One matrix product per tap, on the pixels it sees: the definition, written with slices.
-Tensor Conv2d::reference(const Attrs& a, const Tensor& x, const Tensor& w, const Tensor& bias) {
+Tensor Conv2d::reference(const Attrs& a, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual) {
   const kernels::ConvShape s = conv_shape(a, x.shape(), w.shape());
   const Tensor padded = pad(x, {{s.top, s.bottom}, {s.left, s.right}, {0, 0}});
   const Index in = s.in / s.groups, out = s.out / s.groups;
@@ -133,8 +141,9 @@ Tensor Conv2d::reference(const Attrs& a, const Tensor& x, const Tensor& w, const
       }
     parts.push_back(y);
   }
-  const Tensor y = parts.size() == 1 ? parts[0] : cat(parts, -1);
-  return bias.defined() ? y + bias : y;
+  Tensor y = parts.size() == 1 ? parts[0] : cat(parts, -1);
+  if (bias.defined()) y = y + (bias.rank() == 2 ? reshape(bias, {s.batch, 1, 1, s.out}) : bias);
+  return residual.defined() ? y + residual : y;
 }
 
 std::vector<Sample<Conv2dAttrs>> Conv2d::samples() {
@@ -142,7 +151,7 @@ std::vector<Sample<Conv2dAttrs>> Conv2d::samples() {
   int seed = 1;
   const auto add = [&](const Shape& x, const Shape& w, Attrs a = {}, bool bias = true) {
     std::string label = x.str() + " " + w.str() + " stride " + std::to_string(a.stride[0]) + " dilation " + std::to_string(a.dilation[0]) + " groups " + std::to_string(a.groups);
-    s.push_back({label, {sample_values(x, {-1, 1}, seed), sample_values(w, {-1, 1}, seed + 1), bias ? sample_values({w[0]}, {-1, 1}, seed + 2) : Tensor{}}, a});
+    s.push_back({label, {sample_values(x, {-1, 1}, seed), sample_values(w, {-1, 1}, seed + 1), bias ? sample_values({w[0]}, {-1, 1}, seed + 2) : Tensor{}, {}}, a});
     seed += 3;
   };
   add({1, 1, 1, 1}, {1, 1, 1, 1});
@@ -160,6 +169,15 @@ std::vector<Sample<Conv2dAttrs>> Conv2d::samples() {
   add({2, 6, 6, 5}, {7, 5, 5, 5}, {.padding = same(5)}, false);
   add({1, 5, 6, 3}, {4, 1, 1, 3}, {.stride = {2, 2}});
   add({1, 12, 13, 33}, {17, 3, 3, 33}, {.padding = same(3)});
+  const auto fused = [&](std::string label, const Shape& x, const Shape& w, const Shape& bias, const Shape& residual, Attrs a) {
+    const auto v = [&](const Shape& shape) { return shape.rank() ? sample_values(shape, {-1, 1}, seed++) : Tensor{}; };
+    s.push_back({std::move(label), {v(x), v(w), v(bias), v(residual)}, a});
+  };
+  fused("a bias for each sample", {3, 5, 4, 3}, {6, 3, 3, 3}, {3, 6}, {}, {.padding = same(3)});
+  fused("a bias for each sample, 1x1", {2, 3, 4, 5}, {4, 1, 1, 5}, {2, 4}, {2, 3, 4, 4}, {});
+  fused("residual", {2, 5, 6, 4}, {5, 3, 3, 4}, {5}, {2, 5, 6, 5}, {.padding = same(3)});
+  fused("residual without bias, groups", {2, 7, 6, 4}, {6, 3, 3, 2}, {}, {2, 4, 3, 6}, {.stride = {2, 2}, .padding = same(3), .groups = 2});
+  fused("bias for each sample and residual, groups", {2, 5, 5, 4}, {6, 3, 3, 2}, {2, 6}, {2, 5, 5, 6}, {.padding = same(3), .groups = 2});
   return s;
 }
 
@@ -173,6 +191,8 @@ std::vector<Bad> Conv2d::bad_samples() {
       {"stride", [=] { conv2d(x({1, 8, 8, 3}), x({4, 3, 3, 3}), {}, {.stride = {0, 1}}); }, {"below 1", "0"}},
       {"padding", [=] { conv2d(x({1, 8, 8, 3}), x({4, 3, 3, 3}), {}, {.padding = {-1, 0, 0, 0}}); }, {"negative padding", "-1"}},
       {"bias", [=] { conv2d(x({1, 8, 8, 3}), x({4, 3, 3, 3}), x({3})); }, {"bias does not fit", "[4]", "[3]"}},
+      {"bias for each sample", [=] { conv2d(x({2, 8, 8, 3}), x({4, 3, 3, 3}), x({3, 4})); }, {"bias does not fit", "[4]", "[2, 4]", "[3, 4]"}},
+      {"residual", [=] { conv2d(x({2, 8, 8, 3}), x({4, 3, 3, 3}), {}, {}, x({2, 8, 8, 4})); }, {"residual does not fit", "[2, 6, 6, 4]", "[2, 8, 8, 4]"}},
       {"dtypes", [=] { conv2d(x({1, 8, 8, 3}), zeros({4, 3, 3, 3}, DType::f64)); }, {"different dtypes", "f64"}},
   };
 }

@@ -29,13 +29,14 @@ Tensor matmul(Tensor a, Tensor b, Epilogue e, Site at) {
   return tracked ? activate(std::move(y), e.activation) : y;
 }
 
-Tensor linear(Tensor x, Tensor w, Tensor bias, Activation activation, Site at) {
+Tensor linear(Tensor x, Tensor w, Tensor bias, Activation activation, Tensor residual, Site at) {
   if (!x.defined() || !w.defined() || w.rank() != 2 || x.rank() < 1 || x.dim(-1) != w.dim(1))
     fail({.op = "linear", .what = "input features do not match the weight",
           .expected = w.defined() ? "x [..., in] for a weight" + label_of(w) + " [out, in] = " + w.shape().str() : "a weight [out, in]",
           .got = "x " + x.str(), .hint = "compare the layer's in-features with the last axis of x"}, at);
-  if (x.rank() == 1) return reshape(matmul(reshape(x, {1, x.dim(0)}), transpose(w), {bias, {}, activation}, at), {w.dim(0)});
-  return matmul(std::move(x), transpose(std::move(w)), {std::move(bias), {}, activation}, at);
+  if (x.rank() > 1) return matmul(std::move(x), transpose(std::move(w)), {std::move(bias), std::move(residual), activation}, at);
+  if (residual.defined()) residual = reshape(residual, {1, residual.numel()});
+  return reshape(matmul(reshape(x, {1, x.dim(0)}), transpose(w), {bias, residual, activation}, at), {w.dim(0)});
 }
 
 namespace {

@@ -37,7 +37,8 @@ struct CrossAttention {
   nn::Linear to_q, to_k, to_v, to_out;
   Index heads;
   CrossAttention(const Scope& p, Index channels, Index context, Index heads);
-  Tensor operator()(const Tensor& x, const Tensor& context) const;  // [B, N, C], [B, M, D] -> [B, N, C]
+  // residual + attention of x [B, N, C] to context [B, M, D] -> [B, N, C]
+  Tensor operator()(const Tensor& x, const Tensor& context, const Tensor& residual) const;
 };
 
 // Tokens look at each other, then at the text, then each passes its own MLP; all three around skips.

@@ -16,7 +16,11 @@ struct Linear {
   }
   Linear(const Scope& p, Index in, Index out) : Linear(p, in, out, Options{}) {}
   Tensor operator()(const Tensor& x, Activation activation = Activation::none, Site at = Site::current()) const {
-    return linear(x, weight, bias ? Tensor(*bias) : Tensor{}, activation, at);
+    return linear(x, weight, bias ? Tensor(*bias) : Tensor{}, activation, {}, at);
+  }
+  // residual + f(x), in one pass over memory.
+  Tensor operator()(const Tensor& x, const Tensor& residual, Site at = Site::current()) const {
+    return linear(x, weight, bias ? Tensor(*bias) : Tensor{}, Activation::none, residual, at);
   }
 };
 
@@ -36,7 +40,11 @@ struct Conv2d {
         attrs{.stride = o.stride, .padding = o.padding, .groups = o.groups} {
     if (o.bias) bias = p.param("bias", {out}, init::fan_in(in_of_group(in, o) * o.kernel * o.kernel));
   }
-  Tensor operator()(const Tensor& x, Site at = Site::current()) const { return conv2d(x, weight, bias ? Tensor(*bias) : Tensor{}, attrs, at); }
+  Tensor operator()(const Tensor& x, Site at = Site::current()) const { return (*this)(x, Tensor{}, at); }
+  // residual + f(x), in one pass over memory.
+  Tensor operator()(const Tensor& x, const Tensor& residual, Site at = Site::current()) const {
+    return conv2d(x, weight, bias ? Tensor(*bias) : Tensor{}, attrs, residual, at);
+  }
 
  private:
   static Index in_of_group(Index in, const Options& o) {

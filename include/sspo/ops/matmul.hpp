@@ -20,8 +20,8 @@ struct Epilogue {
 
 // act(a b + bias + residual): a [..., m, k], b [..., k, n]; leading axes broadcast.
 Tensor matmul(Tensor a, Tensor b, Epilogue epilogue = {}, Site at = Site::current());
-// act(x wᵀ + bias): x [..., in], w [out, in].
-Tensor linear(Tensor x, Tensor w, Tensor bias = {}, Activation activation = Activation::none, Site at = Site::current());
+// act(x wᵀ + bias + residual): x [..., in], w [out, in].
+Tensor linear(Tensor x, Tensor w, Tensor bias = {}, Activation activation = Activation::none, Tensor residual = {}, Site at = Site::current());
 
 struct Matmul {
   struct Attrs { Activation activation = Activation::none; };
