@@ -91,15 +91,16 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_forwa
   simt_store<Tile>(a.o, at, rows, a.head_dim, o);
 }
 
-// O = softmax(S) V in bf16 on tensor cores, sums in f32; P is rounded to bf16.
+// O = softmax(S) V on tensor cores, bf16 or f32 as tf32, sums in f32; P is rounded to what the factors are.
 // Owns:  block = (sample, head, tile of queries); a warp 16 or 32 queries, shared with others where the head is wide (MmaTile).
 // Costs: 4 N M D FLOPs and N M exps a head, half when causal. q and o move once, k and v once per tile of queries.
-// Needs: Q, one tile of K and one of V in shared memory: V arrives while S is computed, the next K while P V is.
+// Needs: Q, and two tiles of K or V, a slice of the head each, in shared memory: the next arrives while one is multiplied.
 template <class Tile>
-__global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_forward_mma(Forward<bf16> a) {
-  constexpr int parts = Tile::column_warps, own = 2 * Tile::tall;  // rows of a lane: i is fragment_row(2 i)
-  Carver<bf16> carve;
-  bf16 *const q = carve(Tile::own), *const k = carve(Tile::walked), *const v = carve(Tile::walked), *const p = carve(Tile::weights);
+__global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_forward_mma(Forward<typename Tile::T> a) {
+  using T = typename Tile::T;
+  constexpr int parts = Tile::column_warps, slices = Tile::slices, own = 2 * Tile::tall;  // rows of a lane: i is fragment_row(2 i)
+  Carver<T> carve;
+  T *const q = carve(slices * Tile::own), *const walked = carve(Tile::stages * Tile::walked), *const p = carve(Tile::weights);
   float* const of_parts = reinterpret_cast<float*>(carve.next);  // [parts][rows], where there are several
   const Place at = place_of_block<Tile::rows>(a.heads, a.queries, a.causal);
   const WarpPlace<Tile> w;
@@ -107,29 +108,32 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_forwa
   const auto row_of = [&](int i) { return w.row + i / 2 * 16 + fragment_row(i % 2 * 2); };
   const auto scale_row = [](typename Tile::Sums& x, int i, float by) {
 #pragma unroll
-    for (int n = 0; n < Tile::sums_part / 8; ++n) x[i / 2][n][i % 2 * 2] *= by, x[i / 2][n][i % 2 * 2 + 1] *= by;
+    for (int n = 0; n < slices * Tile::slice_part / 8; ++n) x[i / 2][n][i % 2 * 2] *= by, x[i / 2][n][i % 2 * 2 + 1] *= by;
   };
   const auto share = [&](const float (&x)[own]) {  // what the warps of a row combine, a barrier later
     if (parts > 1 && (lane_id() & 3) == 0)
       for (int i = 0; i < own; ++i) of_parts[w.part * Tile::rows + row_of(i)] = x[i];
   };
+  const auto bring_slice = [&](Index key, int step, int stage) {  // steps: the slices of K, then those of V
+    bring<Tile, Tile::others>(walked + stage * Tile::walked, step < slices ? a.k : a.v, at, key, rows_left(a.keys, key, Tile::others),
+                              a.head_dim, step % slices * Tile::slice);
+  };
 
   typename Tile::Sums o = {};
+  typename Tile::Products s;
   float top[own], sum[own] = {};
 #pragma unroll
   for (int i = 0; i < own; ++i) top[i] = -infinity<float>;
-  const Index seen = keys_seen(a, at.first + Tile::rows);
-  bring<Tile, Tile::rows>(q, a.q, at, at.first, rows, a.head_dim);                    // 1. queries, once
-  bring<Tile, Tile::others>(k, a.k, at, 0, rows_left(a.keys, 0, Tile::others), a.head_dim);
-  cp_async_commit();
-  for (Index key = 0; key < seen; key += Tile::others) {
+#pragma unroll
+  for (int slice = 0; slice < slices; ++slice)                                        // 1. queries, once
+    bring<Tile, Tile::rows>(q + slice * Tile::own, a.q, at, at.first, rows, a.head_dim, slice * Tile::slice);
+  walk<Tile, 2 * slices>(0, keys_seen(a, at.first + Tile::rows), bring_slice, [&](Index key, int step, int stage) {
+    const T* const x = walked + stage * Tile::walked;
+    if (step >= slices) return mma_weighted_sums<Tile>(o, s, p, x, w, step - slices); // 4. O += P V
+    if (step == 0) clear(s);
+    mma_products<Tile>(s, q + step * Tile::own + w.row * Tile::ld, x + w.column * Tile::ld);  // 2. S
+    if (step < slices - 1) return;
     const Scores<float> score = scores_of_tile<Tile::rows, Tile::others>(a, at, at.first, key);
-    cp_async_wait<0>();
-    __syncthreads();                                                                  // K is here; V and P are free
-    bring<Tile, Tile::others>(v, a.v, at, key, score.keys, a.head_dim);
-    cp_async_commit();
-    typename Tile::Products s;
-    mma_products<Tile>(s, q + w.row * Tile::ld, k + w.column * Tile::ld);             // 2. S
     float most[own];
 #pragma unroll
     for (int i = 0; i < own; ++i) most[i] = top[i];
@@ -141,10 +145,7 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_forwa
     for (int i = 0; i < own; ++i)
       for (int step = 1; step <= 2; step <<= 1) most[i] = fmaxf(most[i], __shfl_xor_sync(whole_warp, most[i], step));
     share(most);
-    __syncthreads();                                                                  // K is free
-    const Index next = key + Tile::others;
-    if (next < seen) bring<Tile, Tile::others>(k, a.k, at, next, rows_left(a.keys, next, Tile::others), a.head_dim);
-    cp_async_commit();
+    if (parts > 1) __syncthreads();
 #pragma unroll
     for (int i = 0; i < own; ++i) {                                                   // 3. P = 2^(S - top); O scaled to it
       if constexpr (parts > 1)
@@ -160,16 +161,11 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_forwa
       scale_row(o, i, keep);
     }
     share_weights<Tile>(p, s, w);
-    cp_async_wait<1>();
-    __syncthreads();                                                                  // V and P are here
-    mma_weighted_sums<Tile>(o, s, p, v, w);                                           // 4. O += P V
-  }
+  });
 
-  cp_async_wait<0>();
 #pragma unroll
   for (int i = 0; i < own; ++i)                                                       // 5. divide by the sums
     for (int step = 1; step <= 2; step <<= 1) sum[i] += __shfl_xor_sync(whole_warp, sum[i], step);
-  __syncthreads();
   share(sum);
   if (parts > 1) __syncthreads();
 #pragma unroll
@@ -181,9 +177,7 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_forwa
     scale_row(o, i, inverse_of(sum[i]));
     if (a.lse && w.part == 0 && (lane_id() & 3) == 0 && row_of(i) < rows) lse_of(a, at)[row_of(i)] = natural_lse(top[i], sum[i]);
   }
-  stage_sums<Tile>(q, o, w);                                                          // 6. where the queries were; out by rows
-  __syncthreads();
-  take<Tile>(a.o, at, rows, a.head_dim, q);
+  mma_store(a.o, at, rows, a.head_dim, o, q, w);                                      // 6. bf16 by way of where the queries were
 }
 
 template <class T> Forward<T> forward_of(const kernels::AttentionArgs& a) {
@@ -194,10 +188,15 @@ template <class T> Forward<T> forward_of(const kernels::AttentionArgs& a) {
   return f;
 }
 
+template <class T> void launch_tile(const Context& ctx, const kernels::AttentionArgs& a, const char* name, int rows, int threads, std::size_t shared_bytes,
+                                     void (*kernel)(Forward<T>)) {
+  check_shared("attention", dtype_of<T>, a.head_dim, shared_bytes);
+  launch(ctx.stream, plan_of(name, a.batch * a.heads, a.queries, rows, threads, shared_bytes), kernel, forward_of<T>(a));
+}
 template <class Tile> void launch_simt(const Context& ctx, const kernels::AttentionArgs& a) {
   constexpr std::size_t shared_bytes = sizeof(typename Tile::T) * (Tile::own + 2 * Tile::walked + Tile::weights);
-  launch(ctx.stream, plan_of("attention_forward_simt", a.batch * a.heads, a.queries, Tile::rows, Tile::threads, shared_bytes),
-         attention_forward_simt<Tile>, forward_of<typename Tile::T>(a));
+  static_assert(sizeof(typename Tile::T) > 4 || shared_bytes <= least_shared);
+  launch_tile(ctx, a, "attention_forward_simt", Tile::rows, Tile::threads, shared_bytes, attention_forward_simt<Tile>);
 }
 template <class T> void forward(const Context& ctx, const kernels::AttentionArgs& a) {
   if (a.head_dim <= 64) launch_simt<SimtTile<T, 64>>(ctx, a);
@@ -207,18 +206,25 @@ template <class T> void forward(const Context& ctx, const kernels::AttentionArgs
 
 template <class Tile> void launch_mma(const Context& ctx, const kernels::AttentionArgs& a) {
   constexpr int parts = Tile::column_warps > 1 ? Tile::column_warps : 0;
-  constexpr std::size_t shared_bytes =
-      sizeof(bf16) * (Tile::own + 2 * Tile::walked + Tile::weights) + sizeof(float) * parts * Tile::rows;
-  launch(ctx.stream, plan_of("attention_forward_mma", a.batch * a.heads, a.queries, Tile::rows, Tile::threads, shared_bytes),
-         attention_forward_mma<Tile>, forward_of<bf16>(a));
+  constexpr std::size_t shared_bytes = sizeof(typename Tile::T) * (Tile::slices * Tile::own + Tile::stages * Tile::walked + Tile::weights) +
+                                       sizeof(float) * parts * Tile::rows;
+  static_assert(shared_bytes <= least_shared);
+  launch_tile(ctx, a, "attention_forward_mma", Tile::rows, Tile::threads, shared_bytes, attention_forward_mma<Tile>);
 }
-// Tiles that keep S and O in registers without spilling (sm_80, sm_90) and use half the shared memory of a multiprocessor at most.
-template <> void forward<bf16>(const Context& ctx, const kernels::AttentionArgs& a) {
-  if (a.head_dim <= 48) launch_mma<MmaTile<48, 32, 4, 1, 64, 1, 2>>(ctx, a);
-  else if (a.head_dim <= 64) launch_mma<MmaTile<64, 32, 4, 1, 64, 1, 2>>(ctx, a);
-  else if (a.head_dim <= 80) launch_mma<MmaTile<80, 32, 4, 1, 64, 1, 2>>(ctx, a);
-  else if (a.head_dim <= 160) launch_mma<MmaTile<160, 16, 4, 1, 64, 1, 2>>(ctx, a);
-  else launch_mma<MmaTile<512, 16, 2, 4, 32, 1, 1>>(ctx, a);
+// Tiles that keep S and O in registers without spilling (sm_80, sm_90).
+void forward_bf16(const Context& ctx, const kernels::AttentionArgs& a) {
+  if (a.head_dim <= 48) launch_mma<MmaTile<bf16, 48, 48, 32, 4, 1, 64, 2>>(ctx, a);
+  else if (a.head_dim <= 64) launch_mma<MmaTile<bf16, 64, 64, 32, 4, 1, 64, 2>>(ctx, a);
+  else if (a.head_dim <= 80) launch_mma<MmaTile<bf16, 80, 80, 32, 4, 1, 64, 2>>(ctx, a);
+  else if (a.head_dim <= 160) launch_mma<MmaTile<bf16, 160, 160, 16, 4, 1, 64, 2>>(ctx, a);
+  else launch_mma<MmaTile<bf16, 512, 64, 16, 4, 2, 32, 1>>(ctx, a);
+}
+void forward_tf32(const Context& ctx, const kernels::AttentionArgs& a) {
+  if (a.head_dim <= 48) launch_mma<MmaTile<float, 48, 48, 32, 4, 1, 64, 2>>(ctx, a);
+  else if (a.head_dim <= 64) launch_mma<MmaTile<float, 64, 64, 32, 4, 1, 64, 2>>(ctx, a);
+  else if (a.head_dim <= 80) launch_mma<MmaTile<float, 80, 80, 32, 4, 1, 32, 2>>(ctx, a);
+  else if (a.head_dim <= 160) launch_mma<MmaTile<float, 160, 160, 16, 4, 2, 32, 1>>(ctx, a);
+  else launch_mma<MmaTile<float, 512, 64, 16, 2, 4, 32, 1>>(ctx, a);
 }
 
 }  // namespace
@@ -226,9 +232,9 @@ template <> void forward<bf16>(const Context& ctx, const kernels::AttentionArgs&
 void attention(const Context& ctx, DType type, const kernels::AttentionArgs& a) {
   check_head("attention", a.head_dim);
   if (a.batch * a.heads * a.queries == 0) return;
-  if (type == DType::f32) forward<float>(ctx, a);
+  if (type == DType::f32) ctx.tf32 ? forward_tf32(ctx, a) : forward<float>(ctx, a);
   else if (type == DType::f64) forward<double>(ctx, a);
-  else if (type == DType::bf16) forward<bf16>(ctx, a);
+  else if (type == DType::bf16) forward_bf16(ctx, a);
   else refuse_type("attention", type);
 }
 

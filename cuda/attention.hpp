@@ -1,4 +1,5 @@
 // Attention and its gradients on a CUDA device, by blocks: neither S nor P is ever stored. f32, f64 and bf16, heads of up to 512.
+// bf16 runs on tensor cores; so does f32, as tf32, where ctx.tf32 allows it.
 // Arguments: src/kernels/attention.hpp, with pointers to device memory.
 #pragma once
 #include "context.hpp"

@@ -88,7 +88,7 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_keys_
   T *const p_shared = carve(Tile::weights), *const ds_shared = carve(Tile::weights), *const terms = carve.next;  // [2][others]
   const Place at = place_of_block<Tile::rows>(a.heads, a.keys, false);
   const int rows = rows_left(a.keys, at.first, Tile::rows);
-  const auto bring_queries = [&](Index query, int) {
+  const auto bring_queries = [&](Index query, int, int) {
     const int n = rows_left(a.queries, query, Tile::others);
     bring<Tile, Tile::others>(q, a.q, at, query, n, a.head_dim);
     bring<Tile, Tile::others>(d_o, a.d_o, at, query, n, a.head_dim);
@@ -98,7 +98,7 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_keys_
   typename Tile::Sums dk = {}, dv = {};
   bring<Tile, Tile::rows>(k, a.k, at, at.first, rows, a.head_dim);
   bring<Tile, Tile::rows>(v, a.v, at, at.first, rows, a.head_dim);
-  walk<Tile>(first_query(a, at.first, Tile::others), a.queries, bring_queries, [&](Index query, int) {
+  walk<Tile, 1>(first_query(a, at.first, Tile::others), a.queries, bring_queries, [&](Index query, int, int) {
     const Scores<T> score = scores_of_tile<Tile::others, Tile::rows>(a, at, query, at.first);
     typename Tile::Products p, ds;
     simt_products<Tile>(p, k, q, a.head_dim);                                         // 1. Sᵀ
@@ -132,7 +132,7 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_queri
   T* const weights = carve.next;
   const Place at = place_of_block<Tile::rows>(a.heads, a.queries, a.causal);
   const int rows = rows_left(a.queries, at.first, Tile::rows);
-  const auto bring_keys = [&](Index key, int) {
+  const auto bring_keys = [&](Index key, int, int) {
     const int n = rows_left(a.keys, key, Tile::others);
     bring<Tile, Tile::others>(k, a.k, at, key, n, a.head_dim);
     bring<Tile, Tile::others>(v, a.v, at, key, n, a.head_dim);
@@ -148,7 +148,7 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_queri
   }
   bring<Tile, Tile::rows>(q, a.q, at, at.first, rows, a.head_dim);
   bring<Tile, Tile::rows>(d_o, a.d_o, at, at.first, rows, a.head_dim);
-  walk<Tile>(0, keys_end(a, at.first + Tile::rows), bring_keys, [&](Index key, int) {
+  walk<Tile, 1>(0, keys_end(a, at.first + Tile::rows), bring_keys, [&](Index key, int, int) {
     const Scores<T> score = scores_of_tile<Tile::rows, Tile::others>(a, at, at.first, key);
     typename Tile::Products s, ds;
     simt_products<Tile>(s, q, k, a.head_dim);                                         // 1. S
@@ -166,76 +166,107 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_queri
   simt_store<Tile>(a.dq, at, rows, a.head_dim, dq);
 }
 
-// ------------------------------------------------------------------------------------------------- bf16
+// ---------------------------------------------------------------------------------------- tensor cores
 
-// dK and dV on tensor cores, sums in f32; P and dS are rounded to bf16.
+// Where a head comes whole, the block's own rows stay in shared memory, and a tile of the others is one step. Where it comes in
+// slices, so do the own rows: the steps of a tile are the slices of all four for S and dP, then again those that sums are made of.
+template <class Tile> constexpr bool whole_head = Tile::slices == 1;
+template <class Tile> constexpr int steps = whole_head<Tile> ? 1 : 2 * Tile::slices;
+template <class Tile> constexpr int own_stages = whole_head<Tile> ? 1 : Tile::stages;
+
+// dK and dV on tensor cores, bf16 or f32 as tf32, sums in f32; P and dS are rounded to what the factors are.
 // Owns:  block = (sample, head, tile of keys); a warp 16 or 32 keys, shared with others where the head is wide (MmaTile).
-// Costs: 8 N M D FLOPs and N M exps a head, half when causal. k, v, dk and dv move once, q and d_o once per tile of keys.
-// Needs: K, V and `stages` tiles of Q and of dO in shared memory; dK and dV in registers.
+// Costs: 8 N M D FLOPs and N M exps a head, half when causal. k, v, dk and dv move once, q and d_o once per tile of keys. In slices:
+//        k and v once per tile of queries, q and d_o twice per tile of keys.
+// Needs: K, V and two tiles of Q and of dO in shared memory; dK and dV in registers.
 template <class Tile>
-__global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_keys_grad_mma(Backward<bf16> a) {
-  Carver<bf16> carve;
-  bf16 *const k = carve(Tile::own), *const v = carve(Tile::own), *const walked = carve(2 * Tile::stages * Tile::walked);  // Q, dO
-  bf16 *const p_shared = carve(Tile::weights), *const ds_shared = carve(Tile::weights);
+__global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_keys_grad_mma(Backward<typename Tile::T> a) {
+  using T = typename Tile::T;
+  constexpr int slices = Tile::slices;
+  Carver<T> carve;
+  T *const own = carve(2 * own_stages<Tile> * Tile::own), *const walked = carve(2 * Tile::stages * Tile::walked);  // K, V; Q, dO
+  T *const p_shared = carve(Tile::weights), *const ds_shared = carve(Tile::weights);
   float* const all_terms = reinterpret_cast<float*>(carve.next);  // [stages][2][others]
   const Place at = place_of_block<Tile::rows>(a.heads, a.keys, false);
   const int rows = rows_left(a.keys, at.first, Tile::rows);
   const WarpPlace<Tile> w;
-  const auto bring_queries = [&](Index query, int stage) {
-    const int n = rows_left(a.queries, query, Tile::others);
-    bring<Tile, Tile::others>(walked + 2 * stage * Tile::walked, a.q, at, query, n, a.head_dim);
-    bring<Tile, Tile::others>(walked + (2 * stage + 1) * Tile::walked, a.d_o, at, query, n, a.head_dim);
-    load_terms<Tile::threads>(all_terms + 2 * stage * Tile::others, Tile::others, a, at, query);
+  const auto bring_own = [&](int step, int stage) {
+    T* const to = own + 2 * stage * Tile::own;
+    bring<Tile, Tile::rows>(to, a.k, at, at.first, rows, a.head_dim, step * Tile::slice);
+    bring<Tile, Tile::rows>(to + Tile::own, a.v, at, at.first, rows, a.head_dim, step * Tile::slice);
+  };
+  const auto bring_queries = [&](Index query, int step, int stage) {
+    const int n = rows_left(a.queries, query, Tile::others), column = step % slices * Tile::slice;
+    T* const to = walked + 2 * stage * Tile::walked;
+    if (!whole_head<Tile> && step < slices) bring_own(step, stage);
+    bring<Tile, Tile::others>(to, a.q, at, query, n, a.head_dim, column);
+    bring<Tile, Tile::others>(to + Tile::walked, a.d_o, at, query, n, a.head_dim, column);
+    if (step == slices - 1) load_terms<Tile::threads>(all_terms + 2 * stage * Tile::others, Tile::others, a, at, query);
   };
 
   typename Tile::Sums dk = {}, dv = {};
-  bring<Tile, Tile::rows>(k, a.k, at, at.first, rows, a.head_dim);
-  bring<Tile, Tile::rows>(v, a.v, at, at.first, rows, a.head_dim);
-  walk<Tile>(first_query(a, at.first, Tile::others), a.queries, bring_queries, [&](Index query, int stage) {
-    const bf16 *const q = walked + 2 * stage * Tile::walked, *const d_o = q + Tile::walked;
-    const float* const terms = all_terms + 2 * stage * Tile::others;
-    const Scores<float> score = scores_of_tile<Tile::others, Tile::rows>(a, at, query, at.first);
-    typename Tile::Products p, ds;
-    mma_products<Tile>(p, k + w.row * Tile::ld, q + w.column * Tile::ld);             // 1. Sᵀ
-    mma_products<Tile>(ds, v + w.row * Tile::ld, d_o + w.column * Tile::ld);          // 2. dPᵀ
-    each_product(w, [&](int m, int n, int e, int row, int column) {                   // 3. Pᵀ and dSᵀ
-      p[m][n][e] = std::exp2(score(p[m][n][e], column, row) - terms[column]);
-      ds[m][n][e] = p[m][n][e] * (ds[m][n][e] - terms[Tile::others + column]);
-    });
-    share_weights<Tile>(p_shared, p, w);
-    share_weights<Tile>(ds_shared, ds, w);
-    if (Tile::column_warps > 1) __syncthreads();
-    if (a.dv.data) mma_weighted_sums<Tile>(dv, p, p_shared, d_o, w);                  // 4. dV += Pᵀ dO
-    if (a.dk.data) mma_weighted_sums<Tile>(dk, ds, ds_shared, q, w);                  // 5. dK += dSᵀ Q
+  typename Tile::Products p, ds;
+  if (whole_head<Tile>) bring_own(0, 0);
+  walk<Tile, steps<Tile>>(first_query(a, at.first, Tile::others), a.queries, bring_queries, [&](Index query, int step, int stage) {
+    const T *const q = walked + 2 * stage * Tile::walked, *const d_o = q + Tile::walked;
+    if (step < slices) {
+      const T *const k = own + (whole_head<Tile> ? 0 : 2 * stage * Tile::own), *const v = k + Tile::own;
+      if (step == 0) clear(p), clear(ds);
+      mma_products<Tile>(p, k + w.row * Tile::ld, q + w.column * Tile::ld);           // 1. Sᵀ
+      mma_products<Tile>(ds, v + w.row * Tile::ld, d_o + w.column * Tile::ld);        // 2. dPᵀ
+    }
+    if (step == slices - 1) {
+      const float* const terms = all_terms + 2 * stage * Tile::others;
+      const Scores<float> score = scores_of_tile<Tile::others, Tile::rows>(a, at, query, at.first);
+      each_product(w, [&](int m, int n, int e, int row, int column) {                 // 3. Pᵀ and dSᵀ
+        p[m][n][e] = std::exp2(score(p[m][n][e], column, row) - terms[column]);
+        ds[m][n][e] = p[m][n][e] * (ds[m][n][e] - terms[Tile::others + column]);
+      });
+      share_weights<Tile>(p_shared, p, w);
+      share_weights<Tile>(ds_shared, ds, w);
+      if (whole_head<Tile> && Tile::column_warps > 1) __syncthreads();
+    }
+    if (whole_head<Tile> || step >= slices) {
+      if (a.dv.data) mma_weighted_sums<Tile>(dv, p, p_shared, d_o, w, step % slices); // 4. dV += Pᵀ dO
+      if (a.dk.data) mma_weighted_sums<Tile>(dk, ds, ds_shared, q, w, step % slices); // 5. dK += dSᵀ Q
+    }
   });
 
   scale_all(dk, a.scale);
-  stage_sums<Tile>(k, dk, w);                                                         // 6. where keys and values were; out by rows
-  stage_sums<Tile>(v, dv, w);
-  __syncthreads();
-  if (a.dk.data) take<Tile>(a.dk, at, rows, a.head_dim, k);
-  if (a.dv.data) take<Tile>(a.dv, at, rows, a.head_dim, v);
+  if (a.dk.data) mma_store(a.dk, at, rows, a.head_dim, dk, own, w);                   // 6. bf16 by way of where the keys were
+  if (a.dv.data) mma_store(a.dv, at, rows, a.head_dim, dv, own, w);
 }
 
-// dQ on tensor cores, sums in f32; dS is rounded to bf16.
+// dQ on tensor cores, bf16 or f32 as tf32, sums in f32; dS is rounded to what the factors are.
 // Owns:  block = (sample, head, tile of queries); a warp 16 or 32 queries, shared with others where the head is wide (MmaTile).
-// Costs: 6 N M D FLOPs and N M exps a head, half when causal. q, d_o and dq move once, k and v once per tile of queries.
-// Needs: Q, dO and `stages` tiles of K and of V in shared memory; dQ in registers.
+// Costs: 6 N M D FLOPs and N M exps a head, half when causal. q, d_o and dq move once, k and v once per tile of queries. In slices:
+//        q and d_o once per tile of keys, k twice and v once per tile of queries.
+// Needs: Q, dO and two tiles of K and of V in shared memory; dQ in registers.
 template <class Tile>
-__global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_queries_grad_mma(Backward<bf16> a) {
-  Carver<bf16> carve;
-  bf16 *const q = carve(Tile::own), *const d_o = carve(Tile::own), *const walked = carve(2 * Tile::stages * Tile::walked);  // K, V
-  bf16* const shared = carve.next;
+__global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_queries_grad_mma(Backward<typename Tile::T> a) {
+  using T = typename Tile::T;
+  constexpr int slices = Tile::slices;
+  Carver<T> carve;
+  T *const own = carve(2 * own_stages<Tile> * Tile::own), *const walked = carve(2 * Tile::stages * Tile::walked);  // Q, dO; K, V
+  T* const shared = carve.next;
   const Place at = place_of_block<Tile::rows>(a.heads, a.queries, a.causal);
   const int rows = rows_left(a.queries, at.first, Tile::rows);
   const WarpPlace<Tile> w;
-  const auto bring_keys = [&](Index key, int stage) {
-    const int n = rows_left(a.keys, key, Tile::others);
-    bring<Tile, Tile::others>(walked + 2 * stage * Tile::walked, a.k, at, key, n, a.head_dim);
-    bring<Tile, Tile::others>(walked + (2 * stage + 1) * Tile::walked, a.v, at, key, n, a.head_dim);
+  const auto bring_own = [&](int step, int stage) {
+    T* const to = own + 2 * stage * Tile::own;
+    bring<Tile, Tile::rows>(to, a.q, at, at.first, rows, a.head_dim, step * Tile::slice);
+    bring<Tile, Tile::rows>(to + Tile::own, a.d_o, at, at.first, rows, a.head_dim, step * Tile::slice);
+  };
+  const auto bring_keys = [&](Index key, int step, int stage) {
+    const int n = rows_left(a.keys, key, Tile::others), column = step % slices * Tile::slice;
+    T* const to = walked + 2 * stage * Tile::walked;
+    if (!whole_head<Tile> && step < slices) bring_own(step, stage);
+    bring<Tile, Tile::others>(to, a.k, at, key, n, a.head_dim, column);
+    if (step < slices) bring<Tile, Tile::others>(to + Tile::walked, a.v, at, key, n, a.head_dim, column);
   };
 
   typename Tile::Sums dq = {};
+  typename Tile::Products s, ds;
   float reach[2 * Tile::tall], delta[2 * Tile::tall];  // of a lane's rows
 #pragma unroll
   for (int i = 0; i < 2 * Tile::tall; ++i) {
@@ -243,27 +274,29 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_queri
     const Index query = (at.b * a.heads + at.h) * a.queries + at.first + r;
     reach[i] = r < rows ? a.reach[query] : infinity<float>, delta[i] = r < rows ? a.delta[query] : 0;
   }
-  bring<Tile, Tile::rows>(q, a.q, at, at.first, rows, a.head_dim);
-  bring<Tile, Tile::rows>(d_o, a.d_o, at, at.first, rows, a.head_dim);
-  walk<Tile>(0, keys_end(a, at.first + Tile::rows), bring_keys, [&](Index key, int stage) {
-    const bf16 *const k = walked + 2 * stage * Tile::walked, *const v = k + Tile::walked;
-    const Scores<float> score = scores_of_tile<Tile::rows, Tile::others>(a, at, at.first, key);
-    typename Tile::Products s, ds;
-    mma_products<Tile>(s, q + w.row * Tile::ld, k + w.column * Tile::ld);             // 1. S
-    mma_products<Tile>(ds, d_o + w.row * Tile::ld, v + w.column * Tile::ld);          // 2. dP
-    each_product(w, [&](int m, int n, int e, int row, int column) {                   // 3. dS
-      const int i = 2 * m + e / 2;
-      ds[m][n][e] = std::exp2(score(s[m][n][e], row, column) - reach[i]) * (ds[m][n][e] - delta[i]);
-    });
-    share_weights<Tile>(shared, ds, w);
-    if (Tile::column_warps > 1) __syncthreads();
-    mma_weighted_sums<Tile>(dq, ds, shared, k, w);                                    // 4. dQ += dS K
+  if (whole_head<Tile>) bring_own(0, 0);
+  walk<Tile, steps<Tile>>(0, keys_end(a, at.first + Tile::rows), bring_keys, [&](Index key, int step, int stage) {
+    const T *const k = walked + 2 * stage * Tile::walked, *const v = k + Tile::walked;
+    if (step < slices) {
+      const T *const q = own + (whole_head<Tile> ? 0 : 2 * stage * Tile::own), *const d_o = q + Tile::own;
+      if (step == 0) clear(s), clear(ds);
+      mma_products<Tile>(s, q + w.row * Tile::ld, k + w.column * Tile::ld);           // 1. S
+      mma_products<Tile>(ds, d_o + w.row * Tile::ld, v + w.column * Tile::ld);        // 2. dP
+    }
+    if (step == slices - 1) {
+      const Scores<float> score = scores_of_tile<Tile::rows, Tile::others>(a, at, at.first, key);
+      each_product(w, [&](int m, int n, int e, int row, int column) {                 // 3. dS
+        const int i = 2 * m + e / 2;
+        ds[m][n][e] = std::exp2(score(s[m][n][e], row, column) - reach[i]) * (ds[m][n][e] - delta[i]);
+      });
+      share_weights<Tile>(shared, ds, w);
+      if (whole_head<Tile> && Tile::column_warps > 1) __syncthreads();
+    }
+    if (whole_head<Tile> || step >= slices) mma_weighted_sums<Tile>(dq, ds, shared, k, w, step % slices);  // 4. dQ += dS K
   });
 
   scale_all(dq, a.scale);
-  stage_sums<Tile>(q, dq, w);                                                         // 5. where the queries were; out by rows
-  __syncthreads();
-  take<Tile>(a.dq, at, rows, a.head_dim, q);
+  mma_store(a.dq, at, rows, a.head_dim, dq, own, w);                                  // 5. bf16 by way of where the queries were
 }
 
 // --------------------------------------------------------------------------------------------- launches
@@ -278,44 +311,55 @@ template <class T> Backward<T> backward_of(const kernels::AttentionGradArgs& a, 
   return g;
 }
 
+template <class T> void launch_tile(const Context& ctx, Index heads, const Backward<T>& g, const char* name, Index of, int rows, int threads,
+                                     std::size_t shared_bytes, void (*kernel)(Backward<T>)) {
+  check_shared("attention_grad", dtype_of<T>, g.head_dim, shared_bytes);
+  launch(ctx.stream, plan_of(name, heads, of, rows, threads, shared_bytes), kernel, g);
+}
 template <class Tile> void launch_simt(const Context& ctx, Index heads, const Backward<typename Tile::T>& g) {
   constexpr std::size_t element = sizeof(typename Tile::T), tiles = element * 2 * (Tile::own + Tile::walked);
   constexpr std::size_t weights = element * Tile::weights, terms = element * 2 * Tile::others;
+  static_assert(element > 4 || tiles + 2 * weights + terms <= least_shared);
   if ((g.dk.data || g.dv.data) && g.keys > 0)
-    launch(ctx.stream, plan_of("attention_keys_grad_simt", heads, g.keys, Tile::rows, Tile::threads, tiles + 2 * weights + terms),
-           attention_keys_grad_simt<Tile>, g);
+    launch_tile(ctx, heads, g, "attention_keys_grad_simt", g.keys, Tile::rows, Tile::threads, tiles + 2 * weights + terms, attention_keys_grad_simt<Tile>);
   if (g.dq.data && g.queries > 0)
-    launch(ctx.stream, plan_of("attention_queries_grad_simt", heads, g.queries, Tile::rows, Tile::threads, tiles + weights),
-           attention_queries_grad_simt<Tile>, g);
+    launch_tile(ctx, heads, g, "attention_queries_grad_simt", g.queries, Tile::rows, Tile::threads, tiles + weights, attention_queries_grad_simt<Tile>);
 }
 template <class T> void launch_main(const Context& ctx, Index heads, const Backward<T>& g) {
   if (g.head_dim <= 64) launch_simt<SimtTile<T, 64>>(ctx, heads, g);
   else if (g.head_dim <= 160) launch_simt<SimtTile<T, 160>>(ctx, heads, g);
-  else launch_simt<SimtTile<T, 512>>(ctx, heads, g);
+  else launch_simt<SimtTile<T, 512, 8>>(ctx, heads, g);
 }
 
 template <class Tile> constexpr std::size_t grad_mma_bytes(int weights, int terms) {
-  return sizeof(bf16) * (2 * (Tile::own + Tile::stages * Tile::walked) + weights * Tile::weights) +
+  return sizeof(typename Tile::T) * (2 * (own_stages<Tile> * Tile::own + Tile::stages * Tile::walked) + weights * Tile::weights) +
          sizeof(float) * terms * Tile::stages * Tile::others;
 }
-template <class KeysTile, class QueriesTile> void launch_mma(const Context& ctx, Index heads, const Backward<bf16>& g) {
+template <class KeysTile, class QueriesTile = KeysTile>
+void launch_mma(const Context& ctx, Index heads, const Backward<typename KeysTile::T>& g) {
+  constexpr std::size_t keys_bytes = grad_mma_bytes<KeysTile>(2, 2), queries_bytes = grad_mma_bytes<QueriesTile>(1, 0);
+  static_assert(std::max(keys_bytes, queries_bytes) <= least_shared);
   if ((g.dk.data || g.dv.data) && g.keys > 0)
-    launch(ctx.stream,
-           plan_of("attention_keys_grad_mma", heads, g.keys, KeysTile::rows, KeysTile::threads, grad_mma_bytes<KeysTile>(2, 2)),
-           attention_keys_grad_mma<KeysTile>, g);
+    launch_tile(ctx, heads, g, "attention_keys_grad_mma", g.keys, KeysTile::rows, KeysTile::threads, keys_bytes,
+                attention_keys_grad_mma<KeysTile>);
   if (g.dq.data && g.queries > 0)
-    launch(ctx.stream,
-           plan_of("attention_queries_grad_mma", heads, g.queries, QueriesTile::rows, QueriesTile::threads,
-                   grad_mma_bytes<QueriesTile>(1, 0)),
-           attention_queries_grad_mma<QueriesTile>, g);
+    launch_tile(ctx, heads, g, "attention_queries_grad_mma", g.queries, QueriesTile::rows, QueriesTile::threads, queries_bytes,
+                attention_queries_grad_mma<QueriesTile>);
 }
 // Tiles that keep products and sums in registers without spilling (sm_80, sm_90).
-template <> void launch_main<bf16>(const Context& ctx, Index heads, const Backward<bf16>& g) {
-  if (g.head_dim <= 48) launch_mma<MmaTile<48, 32, 4, 1, 32, 2, 2>, MmaTile<48, 32, 4, 1, 32, 2, 2>>(ctx, heads, g);
-  else if (g.head_dim <= 64) launch_mma<MmaTile<64, 16, 4, 1, 64, 2, 2>, MmaTile<64, 32, 4, 1, 32, 2, 2>>(ctx, heads, g);
-  else if (g.head_dim <= 80) launch_mma<MmaTile<80, 16, 4, 1, 32, 2, 2>, MmaTile<80, 32, 4, 1, 32, 2, 2>>(ctx, heads, g);
-  else if (g.head_dim <= 160) launch_mma<MmaTile<160, 16, 4, 2, 32, 2, 2>, MmaTile<160, 16, 4, 2, 32, 2, 2>>(ctx, heads, g);
-  else launch_mma<MmaTile<512, 16, 2, 4, 32, 1, 1>, MmaTile<512, 16, 2, 4, 32, 1, 1>>(ctx, heads, g);
+void launch_on_tensor_cores(const Context& ctx, Index heads, const Backward<bf16>& g) {
+  if (g.head_dim <= 48) launch_mma<MmaTile<bf16, 48, 48, 32, 4, 1, 32, 2>>(ctx, heads, g);
+  else if (g.head_dim <= 64) launch_mma<MmaTile<bf16, 64, 64, 16, 4, 1, 64, 2>, MmaTile<bf16, 64, 64, 32, 4, 1, 32, 2>>(ctx, heads, g);
+  else if (g.head_dim <= 80) launch_mma<MmaTile<bf16, 80, 80, 16, 4, 1, 32, 2>, MmaTile<bf16, 80, 80, 32, 4, 1, 32, 2>>(ctx, heads, g);
+  else if (g.head_dim <= 160) launch_mma<MmaTile<bf16, 160, 160, 16, 4, 2, 32, 2>>(ctx, heads, g);
+  else launch_mma<MmaTile<bf16, 512, 128, 16, 2, 4, 32, 1>>(ctx, heads, g);
+}
+void launch_on_tensor_cores(const Context& ctx, Index heads, const Backward<float>& g) {  // tf32
+  if (g.head_dim <= 48) launch_mma<MmaTile<float, 48, 48, 32, 4, 1, 32, 2>, MmaTile<float, 48, 48, 16, 4, 1, 32, 2>>(ctx, heads, g);
+  else if (g.head_dim <= 64) launch_mma<MmaTile<float, 64, 64, 16, 4, 1, 32, 2>>(ctx, heads, g);
+  else if (g.head_dim <= 80) launch_mma<MmaTile<float, 80, 80, 16, 4, 1, 16, 2>>(ctx, heads, g);
+  else if (g.head_dim <= 160) launch_mma<MmaTile<float, 160, 160, 16, 2, 2, 16, 2>>(ctx, heads, g);
+  else launch_mma<MmaTile<float, 512, 64, 16, 2, 4, 32, 1>>(ctx, heads, g);
 }
 
 template <class T> void backward(const Context& ctx, const kernels::AttentionGradArgs& a) {
@@ -326,7 +370,9 @@ template <class T> void backward(const Context& ctx, const kernels::AttentionGra
   if (a.queries > 0)
     launch(ctx.stream, plan_of("attention_row_terms", 1, heads * a.queries, threads / lanes, threads, 0),
            attention_row_terms<T, threads>, g, heads * a.queries);
-  launch_main<T>(ctx, heads, g);
+  if constexpr (sizeof(T) == 8) launch_main<T>(ctx, heads, g);
+  else if (std::is_same_v<T, bf16> || ctx.tf32) launch_on_tensor_cores(ctx, heads, g);
+  else if constexpr (sizeof(T) == 4) launch_main<T>(ctx, heads, g);
 }
 
 }  // namespace

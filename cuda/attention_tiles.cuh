@@ -1,8 +1,9 @@
 // What attention's kernels share, forward and backward. A block owns a tile of rows (queries, or keys) and walks over tiles of the
 // others. Two ways to multiply tiles that lie in shared memory:
-//   SIMT, f32 and f64   16 threads a row: each has some rows of S at every 16th column, and some columns of the sums
-//   mma, bf16           a warp has 16 or 32 rows; column_warps warps share the columns of S and of the sums
-// Rows in shared memory are padded to an odd number of 16-byte pieces: neither way meets a bank twice.
+//   SIMT, f32 and f64    16 threads a row: each has some rows of S at every 16th column, and some columns of the sums
+//   mma, bf16 and tf32   a warp has 16 or 32 rows; column_warps warps share the columns of S and of the sums
+// Rows in shared memory are padded to an odd number of 16-byte pieces: neither way meets a bank twice. Every f32, tf32 and bf16 tile
+// fits the 99 KiB that a block has on cards of compute capability 8.6 and 8.9: mma brings heads that are too wide in slices.
 #pragma once
 #include <algorithm>
 #include <bit>
@@ -10,6 +11,7 @@
 #include <type_traits>
 
 #include "kernels/attention.hpp"
+#include "mma.cuh"
 #include "runtime.hpp"
 #include "sspo/base/dtype.hpp"
 #include "sspo/base/error.hpp"
@@ -19,6 +21,7 @@ namespace flash {
 
 constexpr double log2_e = 1.4426950408889634, log_2 = 0.6931471805599453;
 constexpr int widest_head = 512;
+constexpr std::size_t least_shared = 99 * 1024;  // a block's on the smallest cards: CUDA C++ Programming Guide, compute capabilities 8.6, 8.9
 template <class C> constexpr C infinity = std::numeric_limits<C>::infinity();
 
 template <class T> struct ComputeOf { using type = T; };
@@ -73,6 +76,14 @@ inline void check_head(const char* op, Index head_dim) {
         .hint = "convert q, k and v"});
 }
 
+inline void check_shared(const char* op, DType type, Index head_dim, std::size_t bytes) {
+  const DeviceLimits& most = limits();
+  if (bytes > most.shared_per_block)
+    fail({.op = op, .what = "heads of " + std::to_string(head_dim) + " in " + std::string(name_of(type)) + " want more shared memory than a block has",
+          .expected = std::to_string(bytes) + " bytes", .got = std::to_string(most.shared_per_block) + " on " + most.name,
+          .hint = "f32 and bf16 fit; Attention::reference runs in any dtype on any device"});
+}
+
 // A block for each tile of `rows` of each head.
 inline LaunchPlan plan_of(const char* kernel, Index heads, Index rows, int tile, int threads, std::size_t shared_bytes) {
   const Index blocks = heads * ((rows + tile - 1) / tile);
@@ -109,6 +120,15 @@ template <class X, class C> SSPO_DEVICE void scale_all(X& x, C by) {
     for (unsigned i = 0; i < std::extent_v<X>; ++i) scale_all(x[i], by);
   } else {
     x *= by;
+  }
+}
+
+template <class X> SSPO_DEVICE void clear(X& x) {
+  if constexpr (std::is_array_v<X>) {
+#pragma unroll
+    for (unsigned i = 0; i < std::extent_v<X>; ++i) clear(x[i]);
+  } else {
+    x = 0;
   }
 }
 
@@ -152,16 +172,16 @@ template <int N, class T> SSPO_DEVICE void store_vector(T* p, const Vector<T, N>
   store(reinterpret_cast<Bits<Vector<T, N>>*>(p), std::bit_cast<Bits<Vector<T, N>>>(v));
 }
 
-// Rows `first` to first + rows of x into shared memory [ROWS][ld]: zeros in the rows after them, and from head_dim to the tile's
-// depth. Wide rows come by cp.async, for the caller to commit and wait for.
+// Rows `first` to first + rows of x, from `column` on, into shared memory [ROWS][ld]: zeros in the rows after them, and from head_dim
+// to the tile's depth. Wide rows come by cp.async, for the caller to commit and wait for.
 template <class Tile, int ROWS, class T>
-SSPO_DEVICE void bring(T* to, const Rows<const T>& x, const Place& at, Index first, int rows, int head_dim) {
+SSPO_DEVICE void bring(T* to, const Rows<const T>& x, const Place& at, Index first, int rows, int head_dim, int column = 0) {
   constexpr int piece = 16 / int(sizeof(T));
-  const T* const from = x.at(at.b, at.h, first);
+  const T* const from = x.at(at.b, at.h, first) + column;
   const int lane = int(threadIdx.x) % Tile::load_lanes, depth = Tile::depth(head_dim);
   for (int r = int(threadIdx.x) / Tile::load_lanes; r < ROWS; r += Tile::threads / Tile::load_lanes) {
     const T* const row = from + r * x.row;
-    const int size = r < rows ? head_dim : 0;
+    const int size = r < rows ? head_dim - column : 0;
     if (x.wide)
       for (int d = lane * piece; d < depth; d += Tile::load_lanes * piece)
         cp_async16(to + r * Tile::ld + d, d < size ? row + d : from, d < size);
@@ -169,40 +189,45 @@ SSPO_DEVICE void bring(T* to, const Rows<const T>& x, const Place& at, Index fir
       for (int d = lane; d < depth; d += Tile::load_lanes) to[r * Tile::ld + d] = d < size ? row[d] : T{};
   }
 }
-// And back.
-template <class Tile, class T> SSPO_DEVICE void take(const Rows<T>& x, const Place& at, int rows, int head_dim, const T* from) {
+
+// And back, what is left of the head from `column` on, at most `columns`.
+template <class Tile, class T>
+SSPO_DEVICE void take(const Rows<T>& x, const Place& at, int rows, int head_dim, const T* from, int column, int columns) {
   constexpr int piece = 16 / int(sizeof(T));
-  T* const to = x.at(at.b, at.h, at.first);
-  const int lane = int(threadIdx.x) % Tile::load_lanes;
+  T* const to = x.at(at.b, at.h, at.first) + column;
+  const int lane = int(threadIdx.x) % Tile::load_lanes, end = head_dim - column < columns ? head_dim - column : columns;
   for (int r = int(threadIdx.x) / Tile::load_lanes; r < rows; r += Tile::threads / Tile::load_lanes)
     if (x.wide)
-      for (int d = lane * piece; d < head_dim; d += Tile::load_lanes * piece)
+      for (int d = lane * piece; d < end; d += Tile::load_lanes * piece)
         store_vector(to + r * x.row + d, load_vector<piece>(from + r * Tile::ld + d));
     else
-      for (int d = lane; d < head_dim; d += Tile::load_lanes) to[r * x.row + d] = from[r * Tile::ld + d];
+      for (int d = lane; d < end; d += Tile::load_lanes) to[r * x.row + d] = from[r * Tile::ld + d];
 }
 
-// work(first row, stage) for each tile of `others` rows in [first, end). bring(first row, stage) starts to load one: the next while
-// the block works, where there are two stages; else once it has worked.
-template <class Tile, class Bring, class Work> SSPO_DEVICE void walk(Index first, Index end, Bring bring, Work work) {
+// work(first row, step, stage) for each tile of `others` rows in [first, end), step by step. bring(first row, step, stage) starts to
+// load what one step needs: the next while the block works, where there are two stages; else once it has worked.
+template <class Tile, int STEPS, class Bring, class Work> SSPO_DEVICE void walk(Index first, Index end, Bring bring, Work work) {
   int stage = 0;
-  bring(first, stage);
+  bring(first, 0, stage);
   cp_async_commit();
   for (Index at = first; at < end; at += Tile::others) {
-    const Index next = at + Tile::others;
-    if constexpr (Tile::stages == 2) {
-      if (next < end) bring(next, stage ^ 1);
-      cp_async_commit();
-    }
-    cp_async_wait<Tile::stages - 1>();
-    __syncthreads();
-    work(at, stage);
-    __syncthreads();
-    if constexpr (Tile::stages == 2) {
-      stage ^= 1;
-    } else {
-      if (next < end) bring(next, stage);
-      cp_async_commit();
+#pragma unroll
+    for (int step = 0; step < STEPS; ++step) {
+      const Index next = step + 1 < STEPS ? at : at + Tile::others;
+      const int next_step = step + 1 < STEPS ? step + 1 : 0;
+      cp_async_wait<0>();
+      __syncthreads();  // what this step needs is here, the other stage free
+      if constexpr (Tile::stages == 2) {
+        if (next < end) bring(next, next_step, stage ^ 1);
+        cp_async_commit();
+        work(at, step, stage);
+        stage ^= 1;
+      } else {
+        work(at, step, stage);
+        __syncthreads();
+        if (next < end) bring(next, next_step, stage);
+        cp_async_commit();
+      }
     }
   }
   cp_async_wait<0>();
@@ -213,10 +238,10 @@ template <class Tile, class Bring, class Work> SSPO_DEVICE void walk(Index first
 
 // Thread (group, lane) of 16 lanes a group has rows group, group + groups, ..., columns lane, lane + 16, ... of S, and columns
 // 2 lane, 2 lane + 1, 2 lane + 32, ... of the sums. Wider heads have fewer rows: sums stay in registers, tiles in shared memory.
-template <class T_, int WIDTH> struct SimtTile {
+template <class T_, int WIDTH, int GROUPS = (WIDTH * sizeof(T_) > 2048) ? 8 : 16> struct SimtTile {
   using T = T_;
   static constexpr int row_bytes = WIDTH * int(sizeof(T)), width = WIDTH, lanes = 16, load_lanes = 16, stages = 1;
-  static constexpr int groups = row_bytes > 2048 ? 8 : 16, threads = groups * lanes;
+  static constexpr int groups = GROUPS, threads = groups * lanes;
   static constexpr int rows_each = row_bytes <= 256 ? 4 : row_bytes <= 640 ? 2 : 1, rows = rows_each * groups;
   static constexpr int others = row_bytes <= 640 ? 32 : 16, others_each = others / lanes;  // rows of a tile walked over
   static constexpr int unrolled = rows_each * others_each >= 8 ? 1 : 2;
@@ -314,64 +339,71 @@ SSPO_DEVICE int fragment_row(int e) { return (lane_id() >> 2) + 8 * (e >> 1); }
 SSPO_DEVICE int fragment_column(int e) { return 2 * (lane_id() & 3) + (e & 1); }
 
 // ROW_WARPS x COLUMN_WARPS warps: warp (r, c) has HEIGHT rows of the block's tile, the c-th part of the columns of S and of the
-// sums. Tall warps load each fragment of the walked tile for twice as many products.
-template <int WIDTH, int HEIGHT, int ROW_WARPS, int COLUMN_WARPS, int OTHERS, int STAGES, int RESIDENT> struct MmaTile {
-  static constexpr int width = WIDTH, height = HEIGHT, column_warps = COLUMN_WARPS, threads = 32 * ROW_WARPS * COLUMN_WARPS;
-  static constexpr int rows = HEIGHT * ROW_WARPS, others = OTHERS, stages = STAGES, load_lanes = 8;
-  static constexpr int resident = RESIDENT;  // blocks of a multiprocessor: bounds registers
-  static constexpr int part = OTHERS / COLUMN_WARPS, sums_part = WIDTH / COLUMN_WARPS;  // columns of a warp
-  static constexpr int ld = WIDTH + 8, ld_weights = OTHERS + 8;
+// sums. Tall warps load each fragment of the walked tile for twice as many products. Tiles hold SLICE of a head's WIDTH columns; a
+// warp's sums are its part of each slice.
+template <class T_, int WIDTH, int SLICE, int HEIGHT, int ROW_WARPS, int COLUMN_WARPS, int OTHERS, int RESIDENT> struct MmaTile {
+  using T = T_;
+  static constexpr int slice = SLICE, slices = WIDTH / SLICE, height = HEIGHT, column_warps = COLUMN_WARPS;
+  static constexpr int threads = 32 * ROW_WARPS * COLUMN_WARPS, rows = HEIGHT * ROW_WARPS, others = OTHERS, stages = 2, load_lanes = 8;
+  static constexpr int resident = RESIDENT;                                // blocks of a multiprocessor: bounds registers
+  static constexpr int piece = 16 / int(sizeof(T)), deep = 2 * piece;      // elements of 16 bytes; k of one mma
+  static constexpr int part = OTHERS / COLUMN_WARPS, slice_part = SLICE / COLUMN_WARPS;  // columns of a warp
+  static constexpr int ld = SLICE + piece, ld_weights = OTHERS + piece;
   static constexpr int own = rows * ld, walked = others * ld, weights = COLUMN_WARPS > 1 ? rows * ld_weights : 0;  // sizes of tiles
-  static constexpr int tall = HEIGHT / 16;  // fragments on top of each other
-  static SSPO_DEVICE int depth(int) { return WIDTH; }
+  static constexpr int tall = HEIGHT / 16;                                 // fragments on top of each other
+  static SSPO_DEVICE int depth(int) { return SLICE; }
   using Products = float[tall][part / 8][4];
-  using Sums = float[tall][sums_part / 8][4];
-  static_assert(WIDTH % 16 == 0 && sums_part % 16 == 0 && OTHERS % 16 == 0 && (part % 16 == 0 || (part == 8 && WIDTH % 32 == 0)));
+  using Sums = float[tall][slices * slice_part / 8][4];
+  static_assert(WIDTH % SLICE == 0 && SLICE % 16 == 0 && OTHERS % 16 == 0 && slice_part % (is_tf32<T> ? 8 : 16) == 0);
+  static_assert(part % 16 == 0 || (part == 8 && SLICE % (2 * deep) == 0));
 };
 template <class Tile> struct WarpPlace {  // of a warp in its block
   int row = int(threadIdx.x) / 32 / Tile::column_warps * Tile::height, part = int(threadIdx.x) / 32 % Tile::column_warps;
-  int column = part * Tile::part, sums_column = part * Tile::sums_part;
+  int column = part * Tile::part, slice_column = part * Tile::slice_part;
 };
 
-// s = a bᵀ for a warp's rows and its part of the columns            a [height][ld], b [part][ld]
-template <class Tile> SSPO_DEVICE void mma_products(typename Tile::Products& s, const bf16* a, const bf16* b) {
+// s += a bᵀ for a warp's rows and its part of the columns, one slice deep            a [height][ld], b [part][ld]
+template <class Tile, class T = typename Tile::T> SSPO_DEVICE void mma_products(typename Tile::Products& s, const T* a, const T* b) {
+  constexpr int piece = Tile::piece, deep = Tile::deep;
   const int lane = lane_id();
-  a += (lane & 15) * Tile::ld + (lane >> 4) * 8;
-#pragma unroll
-  for (int m = 0; m < Tile::tall; ++m)
-#pragma unroll
-    for (int n = 0; n < Tile::part / 8; ++n) s[m][n][0] = s[m][n][1] = s[m][n][2] = s[m][n][3] = 0;
+  a += (lane & 15) * Tile::ld + (lane >> 4) * piece;
   std::uint32_t x[4], y[4];
-  if constexpr (Tile::part == 8) {  // one load of b: 8 columns, 32 deep
-    b += (lane & 7) * Tile::ld + (lane >> 3) * 8;
+  if constexpr (Tile::part == 8) {  // one load of b: 8 columns, twice as deep as an mma
+    b += (lane & 7) * Tile::ld + (lane >> 3) * piece;
 #pragma unroll 4
-    for (int d = 0; d < Tile::width; d += 32) {
+    for (int d = 0; d < Tile::slice; d += 2 * deep) {
       ldmatrix_x4(y, b + d);
+      round_fragment<T>(y);
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const std::uint32_t column[2] = {y[2 * half], y[2 * half + 1]};
 #pragma unroll
         for (int m = 0; m < Tile::tall; ++m) {
-          ldmatrix_x4(x, a + m * 16 * Tile::ld + d + 16 * half);
-          mma_m16n8k16(s[m][0], x, column, s[m][0], bf16{});
+          ldmatrix_x4(x, a + m * 16 * Tile::ld + d + half * deep);
+          round_fragment<T>(x);
+          multiply_add<T>(s[m][0], x, column);
         }
       }
     }
-  } else {  // 16 columns, 16 deep
-    b += ((lane & 7) + (lane >> 4) * 8) * Tile::ld + (lane >> 3 & 1) * 8;
+  } else {  // 16 columns, as deep as an mma
+    b += ((lane & 7) + (lane >> 4) * 8) * Tile::ld + (lane >> 3 & 1) * piece;
 #pragma unroll
-    for (int d = 0; d < Tile::width; d += 16) {
+    for (int d = 0; d < Tile::slice; d += deep) {
       std::uint32_t tall[Tile::tall][4];
 #pragma unroll
-      for (int m = 0; m < Tile::tall; ++m) ldmatrix_x4(tall[m], a + m * 16 * Tile::ld + d);
+      for (int m = 0; m < Tile::tall; ++m) {
+        ldmatrix_x4(tall[m], a + m * 16 * Tile::ld + d);
+        round_fragment<T>(tall[m]);
+      }
 #pragma unroll
       for (int n = 0; n < Tile::part / 16; ++n) {
         ldmatrix_x4(y, b + n * 16 * Tile::ld + d);
+        round_fragment<T>(y);
         const std::uint32_t left[2] = {y[0], y[1]}, right[2] = {y[2], y[3]};
 #pragma unroll
         for (int m = 0; m < Tile::tall; ++m) {
-          mma_m16n8k16(s[m][2 * n], tall[m], left, s[m][2 * n], bf16{});
-          mma_m16n8k16(s[m][2 * n + 1], tall[m], right, s[m][2 * n + 1], bf16{});
+          multiply_add<T>(s[m][2 * n], tall[m], left);
+          multiply_add<T>(s[m][2 * n + 1], tall[m], right);
         }
       }
     }
@@ -388,58 +420,127 @@ template <class Tile, class F> SSPO_DEVICE void each_product(const WarpPlace<Til
       for (int e = 0; e < 4; ++e) f(m, n, e, w.row + 16 * m + fragment_row(e), w.column + 8 * n + fragment_column(e));
 }
 
-// As bf16 into shared memory [height][LD], two neighbours at a time.
-template <int LD, int TALL, int COLUMNS> SSPO_DEVICE void store_fragments(bf16* to, const float (&x)[TALL][COLUMNS][4]) {
+// As bf16 into shared memory [16][LD], two neighbours at a time.
+template <int LD> SSPO_DEVICE void store_fragment(bf16* to, const float (&x)[4]) {
 #pragma unroll
-  for (int m = 0; m < TALL; ++m)
-#pragma unroll
-    for (int n = 0; n < COLUMNS; ++n)
-#pragma unroll
-      for (int e = 0; e < 4; e += 2)
-        store(reinterpret_cast<std::uint32_t*>(to + (16 * m + fragment_row(e)) * LD + 8 * n + fragment_column(e)),
-              pack_bf16(x[m][n][e], x[m][n][e + 1]));
-}
-// A warp's sums to their place in a tile [rows][ld].
-template <class Tile> SSPO_DEVICE void stage_sums(bf16* tile, const typename Tile::Sums& sums, const WarpPlace<Tile>& w) {
-  store_fragments<Tile::ld>(tile + w.row * Tile::ld + w.sums_column, sums);
-}
-// Where warps share rows, each needs all weights of its rows: through shared memory, a barrier between. Else they stay in
-// registers.
-template <class Tile>
-SSPO_DEVICE void share_weights(bf16* shared, const typename Tile::Products& weights, const WarpPlace<Tile>& w) {
-  if constexpr (Tile::column_warps > 1) store_fragments<Tile::ld_weights>(shared + w.row * Tile::ld_weights + w.column, weights);
+  for (int e = 0; e < 4; e += 2)
+    store(reinterpret_cast<std::uint32_t*>(to + fragment_row(e) * LD + fragment_column(e)), pack_bf16(x[e], x[e + 1]));
 }
 
-// sums += weights x for a warp's rows and its part of the columns   shared [rows][ld_weights], x [others][ld]
-template <class Tile>
-SSPO_DEVICE void mma_weighted_sums(typename Tile::Sums& sums, const typename Tile::Products& weights, const bf16* shared,
-                                   const bf16* x, const WarpPlace<Tile>& w) {
-  const int lane = lane_id(), row = lane & 15, column = (lane >> 4) * 8;
-  shared += (w.row + row) * Tile::ld_weights + column, x += row * Tile::ld + w.sums_column + column;
-#pragma unroll
-  for (int j = 0; j < Tile::others / 16; ++j) {
-    std::uint32_t left[Tile::tall][4], y[4];
+// The weights W on their way to W X as the left factor. In bf16 the fragment of a product is that of a factor. In tf32 a lane has
+// columns 2 p and 2 p + 1 of a product, and wants p and p + 4 of a factor: W's columns, and X's rows with them, are taken in the order
+// 0 2 4 6 1 3 5 7, and the sum is the same.
+// Where warps share rows, each needs all weights of its rows: through shared memory, in that order, a barrier between.
+template <class Tile, class T = typename Tile::T>
+SSPO_DEVICE void share_weights(T* shared, const typename Tile::Products& weights, const WarpPlace<Tile>& w) {
+  if constexpr (Tile::column_warps > 1) {
+    shared += w.row * Tile::ld_weights + w.column;
 #pragma unroll
     for (int m = 0; m < Tile::tall; ++m)
-      if constexpr (Tile::column_warps > 1) {
-        ldmatrix_x4(left[m], shared + m * 16 * Tile::ld_weights + j * 16);
-      } else {
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {  // the fragment of a product is that of a factor
-          const float(&pair)[4] = weights[m][2 * j + i / 2];
-          left[m][i] = pack_bf16(pair[i % 2 * 2], pair[i % 2 * 2 + 1]);
+      for (int n = 0; n < Tile::part / 8; ++n) {
+        T* const to = shared + 16 * m * Tile::ld_weights + 8 * n;
+        if constexpr (is_tf32<T>) {
+#pragma unroll
+          for (int e = 0; e < 4; ++e)
+            store(reinterpret_cast<std::uint32_t*>(to + fragment_row(e) * Tile::ld_weights + (lane_id() & 3) + 4 * (e & 1)), to_tf32(weights[m][n][e]));
+        } else {
+          store_fragment<Tile::ld_weights>(to, weights[m][n]);
         }
       }
+  }
+}
+// The j-th fragment of a row of them: from shared memory, which points at this lane's row, or from registers.
+template <class Tile, class T = typename Tile::T>
+SSPO_DEVICE void weights_fragment(std::uint32_t (&r)[4], const float (&weights)[Tile::part / 8][4], const T* shared, int j) {
+  if constexpr (Tile::column_warps > 1) {
+    ldmatrix_x4(r, shared + j * Tile::deep);
+  } else if constexpr (is_tf32<T>) {
 #pragma unroll
-    for (int n = 0; n < Tile::sums_part / 16; ++n) {
-      ldmatrix_x4_trans(y, x + j * 16 * Tile::ld + n * 16);
-      const std::uint32_t first[2] = {y[0], y[1]}, second[2] = {y[2], y[3]};
+    for (int i = 0; i < 4; ++i) r[i] = to_tf32(weights[j][i % 2 * 2 + i / 2]);
+  } else {
 #pragma unroll
-      for (int m = 0; m < Tile::tall; ++m) {
-        mma_m16n8k16(sums[m][2 * n], left[m], first, sums[m][2 * n], bf16{});
-        mma_m16n8k16(sums[m][2 * n + 1], left[m], second, sums[m][2 * n + 1], bf16{});
+    for (int i = 0; i < 4; ++i) r[i] = pack_bf16(weights[2 * j + i / 2][i % 2 * 2], weights[2 * j + i / 2][i % 2 * 2 + 1]);
+  }
+}
+
+// sums += weights x for a warp's rows and its part of a slice       shared [rows][ld_weights], x [others][ld]
+template <class Tile, class T = typename Tile::T>
+SSPO_DEVICE void mma_weighted_sums(typename Tile::Sums& sums, const typename Tile::Products& weights, const T* shared, const T* x,
+                                   const WarpPlace<Tile>& w, int slice) {
+  const int lane = lane_id(), first = slice * (Tile::slice_part / 8);
+  shared += (w.row + (lane & 15)) * Tile::ld_weights + (lane >> 4) * Tile::piece;
+  x += w.slice_column + (is_tf32<T> ? 2 * (lane & 3) * Tile::ld + (lane >> 2) : (lane & 15) * Tile::ld + (lane >> 4) * 8);
+#pragma unroll
+  for (int j = 0; j < Tile::others / Tile::deep; ++j) {
+    std::uint32_t left[Tile::tall][4];
+#pragma unroll
+    for (int m = 0; m < Tile::tall; ++m) weights_fragment<Tile>(left[m], weights[m], shared + m * 16 * Tile::ld_weights, j);
+    const T* const rows = x + j * Tile::deep * Tile::ld;
+    if constexpr (is_tf32<T>) {  // no ldmatrix turns words: rows 2 p and 2 p + 1, word by word
+#pragma unroll
+      for (int n = 0; n < Tile::slice_part / 8; ++n) {
+        std::uint32_t y[2] = {load(reinterpret_cast<const std::uint32_t*>(rows + n * 8)),
+                              load(reinterpret_cast<const std::uint32_t*>(rows + Tile::ld + n * 8))};
+        round_fragment<T>(y);
+#pragma unroll
+        for (int m = 0; m < Tile::tall; ++m) multiply_add<T>(sums[m][first + n], left[m], y);
+      }
+    } else {
+#pragma unroll
+      for (int n = 0; n < Tile::slice_part / 16; ++n) {
+        std::uint32_t y[4];
+        ldmatrix_x4_trans(y, rows + n * 16);
+        const std::uint32_t one[2] = {y[0], y[1]}, two[2] = {y[2], y[3]};
+#pragma unroll
+        for (int m = 0; m < Tile::tall; ++m) {
+          multiply_add<T>(sums[m][first + 2 * n], left[m], one);
+          multiply_add<T>(sums[m][first + 2 * n + 1], left[m], two);
+        }
       }
     }
+  }
+}
+
+// A tile's sums to memory. A row of a fragment is 32 bytes of f32, a whole sector; bf16 goes by way of `tile`, [rows][ld] of shared
+// memory, slice by slice, to leave in pieces of 16 bytes.
+template <class Tile>
+SSPO_DEVICE void mma_store(const Rows<float>& to, const Place& at, int rows, int head_dim, const typename Tile::Sums& sums, float*,
+                           const WarpPlace<Tile>& w) {
+  constexpr int fragments = Tile::slice_part / 8;  // of a slice
+  float* const first = to.at(at.b, at.h, at.first);
+#pragma unroll
+  for (int m = 0; m < Tile::tall; ++m)
+#pragma unroll
+    for (int n = 0; n < Tile::slices * fragments; ++n)
+#pragma unroll
+      for (int e = 0; e < 4; e += 2) {
+        const int row = w.row + 16 * m + fragment_row(e);
+        const int d = n / fragments * Tile::slice + w.slice_column + n % fragments * 8 + fragment_column(e);
+        if (row >= rows || d >= head_dim) continue;
+        float* const p = first + row * to.row + d;
+        if (to.wide) {
+          store_vector(p, Vector<float, 2>{sums[m][n][e], sums[m][n][e + 1]});
+        } else {
+          p[0] = sums[m][n][e];
+          if (d + 1 < head_dim) p[1] = sums[m][n][e + 1];
+        }
+      }
+}
+template <class Tile>
+SSPO_DEVICE void mma_store(const Rows<bf16>& to, const Place& at, int rows, int head_dim, const typename Tile::Sums& sums, bf16* tile,
+                           const WarpPlace<Tile>& w) {
+  constexpr int fragments = Tile::slice_part / 8;
+#pragma unroll
+  for (int slice = 0; slice < Tile::slices; ++slice) {
+    __syncthreads();  // the tile is free
+#pragma unroll
+    for (int m = 0; m < Tile::tall; ++m)
+#pragma unroll
+      for (int n = 0; n < fragments; ++n)
+        store_fragment<Tile::ld>(tile + (w.row + 16 * m) * Tile::ld + w.slice_column + 8 * n, sums[m][slice * fragments + n]);
+    __syncthreads();
+    take<Tile>(to, at, rows, head_dim, tile, slice * Tile::slice, Tile::slice);
   }
 }
 

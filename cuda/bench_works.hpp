@@ -53,6 +53,11 @@ inline std::vector<Work> works(const Device& device, const Device& tf32, Index s
     const Tensor a = numbers({n, n}, t, d);
     both(all, "matmul " + a.shape().str() + " x " + a.shape().str() + " " + type, 2 * square * double(n), {a, a}, [](const auto& in) { return matmul(in[0], in[1]); });
   };
+  const auto attend = [&](DType t, const Device& d, const std::string& type) {
+    const Shape heads{1, rows, 2, 64};
+    both(all, "attention " + heads.str() + " " + type, 4.0 * 2 * pairs * 64,
+         {numbers(heads, t, d), numbers(heads, t, d), numbers(heads, t, d)}, [](const auto& in) { return attention(in[0], in[1], in[2]); });
+  };
   for (const DType t : {DType::f32, DType::bf16}) {
     const std::string type(name_of(t));
     const auto add = [&](const std::string& what, const std::vector<Shape>& shapes, double flops, const std::function<Tensor(const std::vector<Tensor>&)>& op) {
@@ -63,7 +68,7 @@ inline std::vector<Work> works(const Device& device, const Device& tf32, Index s
     product(t, device, type);
     add("conv2d 3x3, 64 channels,", {{batch, 16, 16, 64}, {64, 3, 3, 64}}, 2.0 * double(batch) * 256 * 64 * 64 * 9,
         [](const auto& in) { return conv2d(in[0], in[1], {}, {.padding = same(3)}); });
-    add("attention", {{1, rows, 2, 64}, {1, rows, 2, 64}, {1, rows, 2, 64}}, 4.0 * 2 * pairs * 64, [](const auto& in) { return attention(in[0], in[1], in[2]); });
+    attend(t, device, type);
     add("group_norm + silu", {{batch, 16, 16, 64}, {64}, {64}}, 8.0 * double(batch) * 256 * 64,
         [](const auto& in) { return group_norm(in[0], in[1], in[2], {.groups = 32, .silu = true}); });
     add("layer_norm", {{rows, 320}, {320}, {320}}, 8.0 * double(rows) * 320, [](const auto& in) { return layer_norm(in[0], in[1], in[2]); });
@@ -71,7 +76,7 @@ inline std::vector<Work> works(const Device& device, const Device& tf32, Index s
     add("geglu", {{rows, 640}}, 16.0 * double(rows) * 320, [](const auto& in) { return geglu(in[0]); });
     add("add a row to", {{rows, 512}, {512}}, double(rows) * 512, [](const auto& in) { return in[0] + in[1]; });
   }
-  product(DType::f32, tf32, "tf32");
+  product(DType::f32, tf32, "tf32"), attend(DType::f32, tf32, "tf32");
   const Index size = 65536 * scale;
   const auto params = std::make_shared<Params>(device);
   params->add("p", normal(Rng{2}, {size}, device));

@@ -1,6 +1,7 @@
 // Products on tensor cores: bf16, and f32 rounded to tf32. See gemm_tiles.cuh.
 #pragma once
 #include "gemm_product.cuh"
+#include "mma.cuh"
 
 namespace sspo::cuda::inline SSPO_CUDA_WORLD::tiles {
 
@@ -39,16 +40,6 @@ template <class T, int LINES, bool along_k> struct MmaStage {
   }
 };
 
-template <class T> SSPO_DEVICE void round_fragment(std::uint32_t (&r)[4]) {  // f32 to tf32; bf16 is what it is
-  if constexpr (sizeof(T) == 4)
-#pragma unroll
-    for (int q = 0; q < 4; ++q) {
-      float x;
-      memcpy(&x, &r[q], 4);
-      r[q] = to_tf32(x);
-    }
-}
-
 template <class Stage, class F> SSPO_DEVICE void bring(const F& feed, int k0, unsigned char* tile) {
   using T = typename F::T;
   if (feed.wide()) {
@@ -60,11 +51,6 @@ template <class Stage, class F> SSPO_DEVICE void bring(const F& feed, int k0, un
       reinterpret_cast<T*>(tile + Stage::at(row, col / F::V))[col % F::V] = x;
     });
   }
-}
-
-template <class T> SSPO_DEVICE void multiply_add(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
-  if constexpr (sizeof(T) == 2) mma_m16n8k16(d, a, b, d, T{});
-  else mma_m16n8k8_tf32(d, a, b, d);
 }
 
 // C's tile by mma instructions: bf16 (16 deep), or f32 rounded to tf32 (8 deep). Sums are f32.

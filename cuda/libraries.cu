@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <deque>
 
+#include "attention.hpp"
 #include "copy.hpp"
 #include "elementwise.hpp"
 #include "sspo/base/error.hpp"
@@ -130,7 +131,7 @@ void cudnn_conv_weight_gradient(const Context& ctx, DType in, DType out, const k
 namespace {
 
 template <class Args> void require_attention(const char* op, const library::AttentionPlan& p, DType dtype, const Args& a) {
-  const std::string shapes = library::text_of(dtype, a.batch, a.heads, a.queries, a.keys, a.head_dim, a.causal, a.mask.data != nullptr);
+  const std::string shapes = library::text_of(dtype, a.batch, a.heads, a.queries, a.keys, a.head_dim, a.causal);
   require(p.fits, op, "cuDNN", shapes, "--attention own computes these");
 }
 
@@ -141,6 +142,7 @@ library::Fit cudnn_attention_fits(DType dtype, const kernels::AttentionGradArgs&
 
 void cudnn_attention(const Context& ctx, DType dtype, const kernels::AttentionArgs& args) {
   if (args.batch * args.heads * args.queries == 0) return;
+  if (args.mask.data) return attention(ctx, dtype, args);
   const library::AttentionPlan p = library::plan_attention(dtype, args);
   require_attention("cudnn_attention", p, dtype, args);
   call_cudnn(ctx, p);
@@ -148,6 +150,7 @@ void cudnn_attention(const Context& ctx, DType dtype, const kernels::AttentionAr
 
 void cudnn_attention_grad(const Context& ctx, DType dtype, const kernels::AttentionGradArgs& args) {
   if (args.batch * args.heads == 0) return;
+  if (args.mask.data) return attention_grad(ctx, dtype, args);
   library::AttentionPlan p = library::plan_attention(dtype, args);
   require_attention("cudnn_attention_grad", p, dtype, args);
   const Workspace sums(ctx, std::size_t(p.row_sums.numel()) * sizeof(float), "cudnn_attention_grad");

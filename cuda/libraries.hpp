@@ -17,7 +17,8 @@ library::Fit cudnn_conv_fits(DType dtype, const kernels::ConvArgs& args);
 library::Fit cudnn_conv_fits(DType dtype, const kernels::ConvDataGradientArgs& args);
 library::Fit cudnn_conv_fits(DType in, DType out, const kernels::ConvWeightGradientArgs& args);
 
-// A mask that hides every key from a query gives NaN there: cuDNN knows no such query.
+// Attention with a mask, other than causal, runs on our own kernel, here as said: the fits say no to it. cuDNN's documentation does not say
+// what becomes of a query whose every key is hidden; ours gives O and gradients of 0.
 void cudnn_attention(const Context& ctx, DType dtype, const kernels::AttentionArgs& args);
 void cudnn_attention_grad(const Context& ctx, DType dtype, const kernels::AttentionGradArgs& args);
 library::Fit cudnn_attention_fits(DType dtype, const kernels::AttentionArgs& args);

@@ -214,7 +214,7 @@ struct AttentionPlan {
   Fit fits = {};
   bool backward = false, causal = false;
   Tensor4 q = {}, k_turned = {}, v = {}, o = {};               // [B, H, N, D], [B, H, D, M], [B, H, M, D], [B, H, N, D]
-  Tensor4 mask = {}, lse = {};                                 // [B or 1, H or 1, N or 1, M], [B, H, N, 1], f32
+  Tensor4 lse = {};                                            // [B, H, N, 1], f32
   Tensor4 v_turned = {}, d_o = {}, dq = {}, dk = {}, dv = {};  // backward; gradients without data are not wanted
   Tensor4 row_sums = {};                                       // [B, H, N, 1] of dO O: scratch of the backward pass
   Tensor4 scale = {}, hidden = {}, one = {};                   // by value; hidden: the score of a key that is not seen
@@ -225,15 +225,14 @@ struct AttentionPlan {
     if (backward) add({&v_turned, &d_o, &lse, &dq, &dk, &dv, &row_sums, &one});
     else add({&v});
     if (!backward && lse.data) add({&lse});
-    if (mask.data) add({&mask});
     if (causal) add({&hidden});
     return all;
   }
 };
 
-inline std::string text_of(DType type, Index batch, Index heads, Index queries, Index keys, Index head_dim, bool causal, bool mask) {
+inline std::string text_of(DType type, Index batch, Index heads, Index queries, Index keys, Index head_dim, bool causal) {
   return "q " + joined({batch, queries, heads, head_dim}) + ", k and v " + joined({batch, keys, heads, head_dim}) + " " + text_of(type) +
-         (causal ? ", causal" : "") + (mask ? ", mask" : "");
+         (causal ? ", causal" : "");
 }
 
 // Its engines bring heads in pieces of 16 bytes.
@@ -248,24 +247,21 @@ inline Fit aligned(std::initializer_list<const Tensor4*> heads) {
   return {};
 }
 
-// What both passes share. The mask is repeated where its extents are 1; cuDNN wants steps there that are not 0.
+// What both passes share. Causal attention alone: nothing says what cuDNN makes of a query whose every key a mask hides (its own issues
+// tell of NaN: cudnn-frontend 160, 262; pytorch 196678), and here such a query has O and gradients of 0.
 template <class Args> AttentionPlan plan_both(DType type, const Args& a, Index largest_head) {
   AttentionPlan p;
   p.causal = a.causal;
   const Index B = a.batch, H = a.heads, N = a.queries, M = a.keys, D = a.head_dim;
   if (type != DType::bf16) p.fits = {"no attention on this type", "bf16"};
   else if (D % 8 || D > largest_head) p.fits = {"attention with heads of this size", "a multiple of 8, " + std::to_string(largest_head) + " at most"};
+  else if (a.mask.data) p.fits = {"attention with a mask", "none, or causal"};
   else if (N == 0 || M == 0) p.fits = {"attention without queries or keys", "1 of each or more"};
   else if (std::max({B, H, N, M}) > largest_extent) p.fits = {"an extent is too large", "extents below 2^31"};
   if (!p.fits) return p;
   p.q = heads_of(a.q, type, B, H, N, D), p.k_turned = turned(heads_of(a.k, type, B, H, M, D));
   p.v = heads_of(a.v, type, B, H, M, D), p.o = heads_of(a.o, type, B, H, N, D);
   p.lse = {a.lse, DType::f32, {B, H, N, 1}, {H * N, N, 1, 1}};
-  const auto extent = [](Index step, Index whole) { return step ? whole : 1; };
-  const kernels::AttentionMask& m = a.mask;
-  const Index n = extent(m.query, N), h = extent(m.head, H);
-  p.mask = {m.data, DType::f32, {extent(m.batch, B), h, n, M}, {}};
-  p.mask.steps = {m.batch ? m.batch : h * n * M, m.head ? m.head : n * M, m.query ? m.query : M, 1};
   const auto number = [](float x) { return Tensor4{nullptr, DType::f32, {1, 1, 1, 1}, {1, 1, 1, 1}, true, x}; };
   p.scale = number(float(a.scale)), p.hidden = number(std::numeric_limits<float>::lowest()), p.one = number(1);
   p.fits = aligned({&p.q, &p.v, &p.k_turned, &p.o});

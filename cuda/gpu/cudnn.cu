@@ -92,12 +92,12 @@ std::string options_of(const ConvPlan& p) {
 Request request_of(const AttentionPlan& p) {
   const auto& [B, H, N, D] = p.q.extents;
   return {p.backward ? "cudnn_attention_grad" : "cudnn_attention",
-          library::text_of(p.q.type, B, H, N, p.k_turned.extents[3], D, p.causal, p.mask.data != nullptr),
+          library::text_of(p.q.type, B, H, N, p.k_turned.extents[3], D, p.causal),
           "--attention own computes it by our own kernels"};
 }
 Rules rules_of(const AttentionPlan&) { return {.most_workspace = std::size_t(1) << 40}; }
 std::string options_of(const AttentionPlan& p) {
-  return std::string(p.backward ? "attention grad" : "attention") + (p.causal ? " causal" : "") + (p.mask.data ? " mask" : "") + (p.lse.data ? " lse" : "");
+  return std::string(p.backward ? "attention grad" : "attention") + (p.causal ? " causal" : "") + (p.lse.data ? " lse" : "");
 }
 
 // The tensors in between: scores [B, H, N, M], and one number a row.
@@ -119,12 +119,11 @@ struct Scores {
     g.pointwise(mode, DType::f32, in, y);
     return y;
   }
-  // scale Q Kᵀ + mask
+  // scale Q Kᵀ
   const Descriptor& scaled() const {
     const Descriptor& product = g.between(matrix);
     g.matmul(g[p.q], g[p.k_turned], product);
-    const Descriptor& s = pointwise(matrix, CUDNN_POINTWISE_MUL, {&product, &g[p.scale]});
-    return p.mask.data ? pointwise(matrix, CUDNN_POINTWISE_ADD, {&s, &g[p.mask]}) : s;
+    return pointwise(matrix, CUDNN_POINTWISE_MUL, {&product, &g[p.scale]});
   }
   // Query i sees the keys j <= i.
   const Descriptor& hide_later(const Descriptor& s) const {
@@ -141,7 +140,7 @@ struct Scores {
   Tensor4 matrix, row;
 };
 
-// S = scale Q Kᵀ + mask      top = max S      e = exp(S - top)      lse = top + log Σ e      O = (e / Σ e) V
+// S = scale Q Kᵀ      top = max S      e = exp(S - top)      lse = top + log Σ e      O = (e / Σ e) V
 void build_forward(Graph& g, const AttentionPlan& p) {
   const Scores in(g, p);
   const Descriptor &s = in.hide_later(in.scaled()), &top = g.between(in.row), &sum = g.between(in.row);

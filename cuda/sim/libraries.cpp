@@ -224,16 +224,10 @@ void check(const Context& ctx, const AttentionPlan& p) {
     heads(p.v, keys, 3);
   }
   for (const Tensor4* t : {&p.scale, &p.hidden, &p.one}) demand(t->by_value && t->numel() == 1, cudnn, "numbers by value");
-  if (p.mask.data) {
-    check(p.mask, DType::f32);
-    const auto& m = p.mask.extents;
-    const bool repeats = (m[0] == 1 || m[0] == B) && (m[1] == 1 || m[1] == H) && (m[2] == 1 || m[2] == N);
-    demand(repeats && m[3] == M && p.mask.steps[3] == 1, cudnn, "a mask [B or 1, H or 1, N or 1, M], its keys side by side");
-  }
   check_scratch(ctx, cudnn);
 }
 
-// scale Q Kᵀ + mask for one query, what the query does not see hidden.
+// scale Q Kᵀ for one query.
 std::vector<float> scores(const AttentionPlan& p, Index b, Index h, Index i) {
   const Head<const bf16> q(p.q, b, h), k(p.k_turned, b, h);
   std::vector<float> s(std::size_t(p.k_turned.extents[3]));
@@ -241,7 +235,6 @@ std::vector<float> scores(const AttentionPlan& p, Index b, Index h, Index i) {
     float& x = s[std::size_t(j)];
     for (Index d = 0; d < p.q.extents[3]; ++d) x += to_float(q(i, d)) * to_float(k(d, j));
     x *= p.scale.number;
-    if (p.mask.data) x += Head<const float>(p.mask, b, h)(i, j);
   }
   return s;
 }
@@ -256,7 +249,6 @@ void forward(const AttentionPlan& p, Index b, Index h) {
     std::vector<float> s = scores(p, b, h, i);
     hide_later(p, i, s);
     const float top = *std::max_element(s.begin(), s.end());
-    demand(top > -INFINITY, cudnn, "a mask that hides no query's every key (it would give NaN)");
     float sum = 0;
     for (float& x : s) sum += x = std::exp(x - top);
     if (p.lse.data) Head<float>(p.lse, b, h)(i, 0) = top + std::log(sum);

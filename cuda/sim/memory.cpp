@@ -27,10 +27,12 @@ constexpr std::size_t apart = 512, granule = 256;
 
 }  // namespace
 
-const DeviceLimits& limits() {
-  static const DeviceLimits of_90{.name = "cuda-sim"};
+static DeviceLimits& changeable_limits() {
+  static DeviceLimits of_90{.name = "cuda-sim"};
   return of_90;
 }
+const DeviceLimits& limits() { return changeable_limits(); }
+void set_shared_per_block(std::size_t bytes) { changeable_limits().shared_per_block = bytes; }
 
 void use_device(int index) {
   if (index != 0) fail({.op = "cuda-sim", .what = "no such device", .expected = "0", .got = std::to_string(index)});

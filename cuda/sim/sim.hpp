@@ -11,6 +11,8 @@ namespace sspo::cuda::inline sim {
 // 0: threads run in their order. Else the order is drawn from the seed (SSPO_SIM_SEED at start).
 void set_schedule(std::uint64_t seed);
 
+void set_shared_per_block(std::size_t bytes);  // as if of a smaller card: limits().shared_per_block
+
 bool checking();  // kernels and simulator were built to be checked
 
 struct Finding {

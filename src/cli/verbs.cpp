@@ -68,7 +68,7 @@ void add_where(CLI::App* verb, DeviceOptions& o) {
   verb->add_option("--device", o.device, "where to compute; cuda-sim: the CUDA kernels on this CPU, slowly")->check(CLI::IsMember({"cpu", "cuda", "cuda-sim"}));
   verb->add_option("--matmul", o.matmul, "with cuda: whose kernels")->check(CLI::IsMember({"own", "cublas"}));
   verb->add_option("--conv", o.conv, "with cuda: whose kernels")->check(CLI::IsMember({"own", "cudnn"}));
-  verb->add_option("--attention", o.attention, "with cuda: whose kernels; cudnn: bf16 alone")->check(CLI::IsMember({"own", "cudnn"}));
+  verb->add_option("--attention", o.attention, "with cuda: whose kernels; cudnn: bf16 alone, and masks by our own")->check(CLI::IsMember({"own", "cudnn"}));
   verb->add_flag("--tf32", o.tf32, "with cuda: f32 products may round their factors to 10 bits, on tensor cores");
   add_threads_and_isa(verb, o.threads, o.isa);
 }

@@ -1,6 +1,8 @@
 // Attention on the device against plain loops in double. Errors are held against the sums of the absolute terms, each element's:
 //   rounding   what bf16 rounds: a weight (P or dS) and the result, 2^-8 each, of the terms
 //   noise      what the compute type loses: a few units of its last place, of everything that was added up or cancelled
+//   factors    tf32 keeps 10 bits of fraction: each factor of a product is off by 2^-11. Of one sum these errors are independent, as in
+//              gemm_test.cpp: five times their size is 5 * 2^-11 of the root of the terms' squares. What a score is off by, its weight is too.
 #include "attention.hpp"
 
 #include <doctest/doctest.h>
@@ -32,11 +34,17 @@ struct Case {
   MaskKind mask = MaskKind::none;
   bool fused = false;  // q, k and v are slices of one buffer [B, N, 3, H, D], and so are their gradients
   Index skip = 0;      // elements in front of each array: views may start anywhere
+  bool tf32 = false;
+  double factors() const { return tf32 ? 0x1p-11 : 0; }
 };
+Case in_tf32(Case c) {
+  c.tf32 = true;
+  return c;
+}
 std::string name_of(const Case& c) {
   const auto n = [](Index i) { return std::to_string(i) + " "; };
   return "B " + n(c.batch) + "H " + n(c.heads) + "N " + n(c.queries) + "M " + n(c.keys) + "D " + n(c.head_dim) +
-         (c.causal ? "causal " : "") + "mask " + n(int(c.mask)) + (c.fused ? "fused " : "") + "skip " + n(c.skip);
+         (c.causal ? "causal " : "") + "mask " + n(int(c.mask)) + (c.fused ? "fused " : "") + (c.tf32 ? "tf32 " : "") + "skip " + n(c.skip);
 }
 
 template <class T> struct ComputeType { using type = T; };
@@ -122,6 +130,7 @@ template <class T> Outputs<T> on_device(const Inputs<T>& in, const std::optional
   using C = typename ComputeType<T>::type;
   TestDevice d;
   const Case& c = in.c;
+  const Context ctx{d.stream, d.scratch, c.tf32};
   const std::vector<T> blank_q(in.d_o.size(), narrow<T>(not_a_number)), blank_k(in.k.size(), narrow<T>(not_a_number));
   const std::size_t rows = std::size_t(c.batch * c.heads * c.queries);
   const DeviceArray<T> q(d, in.q), k(d, in.k), v(d, in.v), d_o(d, in.d_o);
@@ -129,7 +138,7 @@ template <class T> Outputs<T> on_device(const Inputs<T>& in, const std::optional
   const DeviceArray<C> mask(d, in.mask), lse(d, std::vector<C>(rows, C(not_a_number)));
   AttentionArgs f = in.forward(q.data(), k.data(), v.data(), mask.data(), o.data(), lse.data());
   if (!want.lse) f.lse = nullptr;
-  attention(d.ctx, dtype_of<T>, f);
+  attention(ctx, dtype_of<T>, f);
   Outputs<T> out;
   out.o = o.host(), out.lse = lse.host();
   if (given) {
@@ -138,7 +147,7 @@ template <class T> Outputs<T> on_device(const Inputs<T>& in, const std::optional
     const Index part = c.heads * c.head_dim;
     T* const gradients = dq.data() + c.skip;
     T *const dk_at = c.fused ? gradients + part : dk.data() + c.skip, *const dv_at = c.fused ? gradients + 2 * part : dv.data() + c.skip;
-    attention_grad(d.ctx, dtype_of<T>,
+    attention_grad(ctx, dtype_of<T>,
                    {c.batch, c.heads, c.queries, c.keys, c.head_dim, f.q, f.k, f.v, {o_given.data() + c.skip, in.sq},
                     {d_o.data() + c.skip, in.sq}, f.mask, f.scale, c.causal, lse_given.data(), {want.dq ? gradients : nullptr, in.sq},
                     {want.dk ? dk_at : nullptr, in.sk}, {want.dv ? dv_at : nullptr, in.sk}});
@@ -191,13 +200,18 @@ template <class T> struct Truth {
     const auto at = [&](const Matrix& m, Index i, Index d) { return m.x[std::size_t(i * D + d)]; };
     Matrix O(N, D), dQ(N, D), dK(M, D), dV(M, D);
     const AttentionMask mask = in.mask_at(in.mask.data());
-    std::vector<double> P(static_cast<std::size_t>(M));
+    std::vector<double> P(static_cast<std::size_t>(M)), score_off(P.size());
+    const double factors = c.factors();
     for (Index i = 0; i < N; ++i) {
-      double top = -inf, sum = 0, largest = 1, delta = 0, delta_size = 0;
+      double top = -inf, sum = 0, largest = 1, delta = 0, delta_size = 0, row_off = 0;
       for (Index j = 0; j < M; ++j) {
-        double s = 0, size = 0;
-        for (Index d = 0; d < D; ++d) s += at(q, i, d) * at(k, j, d), size += std::abs(at(q, i, d) * at(k, j, d));
+        double s = 0, size = 0, squares = 0;
+        for (Index d = 0; d < D; ++d) {
+          const double term = at(q, i, d) * at(k, j, d);
+          s += term, size += std::abs(term), squares += term * term;
+        }
         s *= in.scale, largest = std::max(largest, in.scale * size / 4);
+        row_off = std::max(row_off, score_off[std::size_t(j)] = 5 * factors * in.scale * std::sqrt(squares));
         if (mask.data) s += widen(in.mask[std::size_t(b * mask.batch + h * mask.head + i * mask.query + j)]);
         if (c.causal && j > i) s = -inf;
         P[std::size_t(j)] = s, top = std::max(top, s);
@@ -205,26 +219,31 @@ template <class T> struct Truth {
       for (double& s : P) s = top == -inf ? 0 : std::exp(s - top), sum += s;
       for (double& s : P) s = sum == 0 ? 0 : s / sum;
       const double noise = Tol::noise * largest;
-      lse.push_back(top + std::log(sum)), lse_off.push_back(noise);
+      lse.push_back(top + std::log(sum)), lse_off.push_back(noise + row_off);
       rounded.lse.push_back(typename ComputeType<T>::type(lse.back()));
       for (Index d = 0; d < D; ++d) {
         for (Index j = 0; j < M; ++j) {
           const double term = P[std::size_t(j)] * at(v, j, d);
-          O.add(i, d, term, std::abs(term) * (Tol::rounding + noise));
+          O.add(i, d, term, std::abs(term) * (Tol::rounding + noise + score_off[std::size_t(j)] + row_off + 2 * factors));
         }
         T& r = rounded.o[std::size_t(c.skip + b * in.sq.batch + i * in.sq.row + h * in.sq.head + d)];
         r = narrow<T>(at(O, i, d));
         delta += widen(r) * at(d_o, i, d), delta_size += std::abs(widen(r) * at(d_o, i, d));
       }
       for (Index j = 0; j < M; ++j) {
-        const double p = P[std::size_t(j)];
-        double dP = 0, size = delta_size;
-        for (Index d = 0; d < D; ++d) dP += at(d_o, i, d) * at(v, j, d), size += std::abs(at(d_o, i, d) * at(v, j, d));
-        const double dS = in.scale * p * (dP - delta), off = std::abs(dS) * Tol::rounding + noise * in.scale * p * size;
+        const double p = P[std::size_t(j)], p_off = noise + score_off[std::size_t(j)];
+        double dP = 0, size = delta_size, squares = 0;
+        for (Index d = 0; d < D; ++d) {
+          const double term = at(d_o, i, d) * at(v, j, d);
+          dP += term, size += std::abs(term), squares += term * term;
+        }
+        const double dS = in.scale * p * (dP - delta);
+        const double off = std::abs(dS) * (Tol::rounding + score_off[std::size_t(j)] + 2 * factors) +
+                           in.scale * p * (noise * size + 5 * factors * std::sqrt(squares));
         for (Index d = 0; d < D; ++d) {
           dQ.add(i, d, dS * at(k, j, d), off * std::abs(at(k, j, d)));
           dK.add(j, d, dS * at(q, i, d), off * std::abs(at(q, i, d)));
-          dV.add(j, d, p * at(d_o, i, d), p * std::abs(at(d_o, i, d)) * (Tol::rounding + noise));
+          dV.add(j, d, p * at(d_o, i, d), p * std::abs(at(d_o, i, d)) * (Tol::rounding + p_off + 2 * factors));
         }
       }
     }
@@ -267,6 +286,7 @@ template <class T> void check(const Case& c, double spread = 1) {
 }
 void check_all(const Case& c) {
   check<float>(c);
+  check<float>(in_tf32(c));
   check<double>(c);
   check<bf16>(c);
 }
@@ -282,11 +302,13 @@ TEST_CASE("attention: odd shapes, every width") {
   check_all({1, 1, 33, 68, 80});
   check_all({1, 1, 17, 18, 160});
   check<float>({1, 1, 9, 34, 257});
+  check<float>(in_tf32({1, 1, 9, 34, 257}));
   check<bf16>({1, 1, 9, 34, 257});
 }
 
 TEST_CASE("attention: the autoencoder's head") {
   check<float>({1, 1, 35, 34, 512});
+  check<float>(in_tf32({1, 1, 35, 66, 512}));
   check<double>({1, 1, 9, 17, 512});
   check<bf16>({1, 1, 35, 66, 512});
 }
@@ -296,6 +318,7 @@ TEST_CASE("attention: causal") {
   check_all({1, 1, 20, 70, 4, true});  // keys that no query sees have gradient 0
   check_all({1, 1, 130, 20, 4, true});
   check<bf16>({1, 1, 70, 70, 512, true});
+  check<float>(in_tf32({1, 1, 70, 70, 512, true}));
 }
 
 TEST_CASE("attention: masks") {
@@ -303,8 +326,10 @@ TEST_CASE("attention: masks") {
     check_all({2, 1, 37, 77, 8, causal, MaskKind::keys});
     check_all({1, 2, 34, 41, 6, causal, MaskKind::full});
     check<bf16>({1, 1, 40, 35, 8, causal, MaskKind::rows_hidden});
+    check<float>(in_tf32({1, 1, 40, 35, 8, causal, MaskKind::rows_hidden}));
   }
   check<bf16>({1, 1, 34, 40, 272, false, MaskKind::full});
+  check<float>(in_tf32({1, 1, 34, 40, 272, false, MaskKind::full}));
 }
 
 TEST_CASE("attention: slices of one buffer, views that start anywhere") {
@@ -320,27 +345,29 @@ TEST_CASE("attention: a sharp softmax") {
 }
 
 TEST_CASE("attention: a query that sees no key has output and gradients 0, and lse -inf") {
-  const auto run = [&]<class T>(T) {
-    const Truth<T> truth(Inputs<T>({1, 1, 40, 20, 8, false, MaskKind::rows_hidden}));
+  const auto run = [&]<class T>(T, Case c = {1, 1, 40, 20, 8, false, MaskKind::rows_hidden}) {
+    const Truth<T> truth(Inputs<T>{c});
     const Outputs<T> got = on_device<T>(truth.in, truth.rounded);
     for (std::size_t i = 1; i < 40; i += 3) {
       CHECK(double(got.lse[i]) == -inf);
-      for (std::size_t d = 0; d < 8; ++d) CHECK((widen(got.o[i * 8 + d]) == 0 && widen(got.dq[i * 8 + d]) == 0));
+      const std::size_t D = std::size_t(c.head_dim);
+      for (std::size_t d = 0; d < D; ++d) CHECK((widen(got.o[i * D + d]) == 0 && widen(got.dq[i * D + d]) == 0));
     }
   };
   run(float{}), run(double{}), run(bf16{});
+  for (const Index head_dim : {8, 160, 512}) run(float{}, in_tf32({1, 1, 40, 20, head_dim, false, MaskKind::rows_hidden}));
 }
 
 TEST_CASE("attention: NaN and infinity reach the query they touch, and no other") {
-  const auto run = [&]<class T>(T) {
+  const auto run = [&]<class T>(T, bool tf32 = false) {
     for (const double bad : {not_a_number, inf, -inf}) {
-      Inputs<T> in({1, 1, 40, 20, 8});
+      Inputs<T> in({.batch = 1, .heads = 1, .queries = 40, .keys = 20, .head_dim = 8, .tf32 = tf32});
       in.q[3 * 8 + 2] = narrow<T>(bad);
       const Outputs<T> got = on_device<T>(in);
       for (std::size_t i = 0; i < 40; ++i) CHECK(std::isnan(widen(got.o[i * 8])) == (i == 3));
     }
   };
-  run(float{}), run(double{}), run(bf16{});
+  run(float{}), run(float{}, true), run(double{}), run(bf16{});
 }
 
 TEST_CASE("attention: as the CPU") {
@@ -354,9 +381,10 @@ TEST_CASE("attention: as the CPU") {
 }
 
 TEST_CASE("attention: sizes of zero") {
-  const auto run = [&]<class T>(T) {
+  const auto run = [&]<class T>(T, bool tf32 = false) {
     const Case cases[] = {{0, 2, 4, 4, 8}, {2, 0, 4, 4, 8}, {1, 1, 0, 4, 8}, {1, 1, 4, 0, 8}, {1, 1, 4, 4, 0}};
-    for (const Case& c : cases) {
+    for (Case c : cases) {
+      c.tf32 = tf32;
       INFO(name_of(c));
       const Truth<T> truth(Inputs<T>{c});
       const Outputs<T> got = on_device<T>(truth.in, truth.rounded);
@@ -368,13 +396,13 @@ TEST_CASE("attention: sizes of zero") {
         for (const auto e : got.lse) CHECK(std::abs(double(e) - std::log(4.0)) < 1e-6);
     }
   };
-  run(float{}), run(double{}), run(bf16{});
+  run(float{}), run(float{}, true), run(double{}), run(bf16{});
   require_no_findings();
 }
 
 TEST_CASE("attention: results not wanted") {
-  const auto run = [&]<class T>(T) {
-    const Truth<T> truth(Inputs<T>({1, 1, 35, 20, 8}));
+  const auto run = [&]<class T>(T, const Case& c = {1, 1, 35, 20, 8}) {
+    const Truth<T> truth(Inputs<T>{c});
     const Outputs<T> all = on_device<T>(truth.in, truth.rounded);
     for (int wanted = 0; wanted < 8; ++wanted) {
       const Wanted w{false, bool(wanted & 1), bool(wanted & 2), bool(wanted & 4)};
@@ -386,7 +414,7 @@ TEST_CASE("attention: results not wanted") {
       CHECK(std::isnan(double(some.lse[0])));
     }
   };
-  run(float{}), run(bf16{});
+  run(float{}), run(bf16{}), run(float{}, in_tf32({1, 1, 35, 20, 8}));
 }
 
 TEST_CASE("attention: the same bits in every schedule") {
@@ -409,6 +437,10 @@ TEST_CASE("attention: the same bits in every schedule") {
   run(double{}, {1, 1, 17, 17, 8});
   run(bf16{}, {1, 2, 35, 70, 40});
   run(bf16{}, {1, 1, 40, 40, 160});
+  run(bf16{}, {1, 1, 40, 40, 512});
+  run(float{}, in_tf32({1, 2, 35, 70, 40}));
+  run(float{}, in_tf32({1, 1, 40, 40, 160}));
+  run(float{}, in_tf32({1, 1, 40, 40, 512, true}));
 }
 
 TEST_CASE("attention: what has no kernel is one clear error") {
@@ -430,50 +462,104 @@ TEST_CASE("attention: what has no kernel is one clear error") {
   refused(DType::f16, 64, "f16");
 }
 
+TEST_CASE("attention: the widest heads within 99 KiB of shared memory; what wants more is one clear error") {
+  struct Smaller {
+    const std::size_t whole = limits().shared_per_block;
+    explicit Smaller(std::size_t bytes) { set_shared_per_block(bytes); }
+    ~Smaller() { set_shared_per_block(whole); }
+  };
+  const auto said = [](auto&& run) -> std::string {
+    try {
+      run();
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  {
+    const Smaller card(99 * 1024);
+    for (const Index head_dim : {160, 512}) {
+      const Case c{1, 1, 20, 18, head_dim};
+      check<float>(c), check<bf16>(c), check<float>(in_tf32(c));
+    }
+    check<double>({1, 1, 20, 18, 160});
+    const Truth<double> truth(Inputs<double>({1, 1, 3, 3, 512}));
+    const std::string text = said([&] { on_device<double>(truth.in); });
+    for (const char* part : {"attention", "heads of 512 in f64", "165504 bytes", "101376 on", "Attention::reference"}) {
+      CAPTURE(text);
+      CHECK(text.find(part) != std::string::npos);
+    }
+  }
+  const Smaller card(163 * 1024);  // compute capability 8.0: forward fits, backward does not
+  const Truth<double> truth(Inputs<double>({1, 1, 3, 3, 512}));
+  const std::string text = said([&] { on_device<double>(truth.in, truth.rounded); });
+  for (const char* part : {"attention_grad", "heads of 512 in f64", "199680 bytes", "166912 on", "Attention::reference"}) {
+    CAPTURE(text);
+    CHECK(text.find(part) != std::string::npos);
+  }
+}
+
+// How a kernel cuts its work: rows of a block, rows of the other side a tile, and whether heads come in slices.
+struct Cut {
+  Index rows, others;
+  bool sliced = false;
+};
+
 TEST_CASE("attention: whole sectors, no bank conflicts, arrays moved as often as promised" * doctest::skip(!checking())) {
   // Rows of 10 or 20 pieces of 16 bytes leave some of a row's 8 threads idle on their way into and out of shared memory.
-  const auto run = [&]<class T>(T, const Case& c, const char* unit, double wavefronts = 1) {
+  const auto run = [&]<class T>(T, const Case& c, const char* unit, Cut forward, Cut keys, Cut queries, double wavefronts = 1) {
     INFO(name_of(c) << std::string(unit));
     reset_counters();
     const Truth<T> truth(Inputs<T>{c});
     on_device<T>(truth.in, truth.rounded);
     INFO(counters_table());
-    const std::uint64_t rows = std::uint64_t(c.batch * c.heads * c.queries);
+    const auto rows = std::uint64_t(c.batch * c.heads * c.queries);
     const std::uint64_t one = rows * std::uint64_t(c.head_dim) * sizeof(T) / 32;  // sectors of q; N = M
+    const std::uint64_t terms = rows * sizeof(typename ComputeType<T>::type) / 32;
+    const auto tiles = [&](Index of) { return std::uint64_t((c.queries + of - 1) / of); };
     const std::string tail = std::string("_") + unit;
-    const std::string all[] = {"attention_forward" + tail, "attention_keys_grad" + tail, "attention_queries_grad" + tail,
-                               "attention_row_terms"};
-    for (const std::string& kernel : all) {
+    const auto moved = [&](const std::string& kernel, std::uint64_t distinct, std::uint64_t read, std::uint64_t written) {
       INFO(kernel);
       const KernelCounters n = counters_of(kernel);
       REQUIRE(n.launches == 1);
       CHECK(n.sectors_read + n.sectors_written == n.sectors_fewest);
       CHECK(double(n.wavefronts) <= wavefronts * double(n.wavefronts_fewest));
-    }
-    const std::uint64_t terms = rows * sizeof(typename ComputeType<T>::type) / 32;
-    CHECK(counters_of("attention_forward" + tail).unique_read == 3 * one);
-    CHECK(counters_of("attention_forward" + tail).unique_written == one + terms);
-    CHECK(counters_of("attention_row_terms").unique_read == 2 * one + terms);
-    CHECK(counters_of("attention_keys_grad" + tail).unique_read == 4 * one + 2 * terms);
-    CHECK(counters_of("attention_keys_grad" + tail).unique_written == 2 * one);
-    CHECK(counters_of("attention_queries_grad" + tail).unique_read == 4 * one + 2 * terms);
-    CHECK(counters_of("attention_queries_grad" + tail).unique_written == one);
+      CHECK(n.unique_read == distinct);
+      CHECK(n.sectors_read == read);
+      CHECK(n.unique_written == written);
+      CHECK(n.sectors_written == written);
+    };
+    moved("attention_forward" + tail, 3 * one, one + 2 * one * tiles(forward.rows), one + terms);
+    moved("attention_row_terms", 2 * one + terms, 2 * one + terms, 2 * terms);
+    const auto own = [&](Cut cut) { return 2 * one * (cut.sliced ? tiles(cut.others) : 1); };
+    moved("attention_keys_grad" + tail, 4 * one + 2 * terms, own(keys) + ((keys.sliced ? 4 : 2) * one + 2 * terms) * tiles(keys.rows), 2 * one);
+    moved("attention_queries_grad" + tail, 4 * one + 2 * terms, own(queries) + (queries.sliced ? 3 : 2) * one * tiles(queries.rows) + 2 * terms, one);
   };
-  run(bf16{}, {1, 1, 128, 128, 64}, "mma");
-  run(bf16{}, {1, 1, 64, 64, 80}, "mma", 1.07);
-  run(bf16{}, {1, 1, 64, 64, 160}, "mma", 1.07);
-  run(bf16{}, {1, 1, 32, 32, 512}, "mma");
-  run(float{}, {1, 1, 64, 64, 64}, "simt");
-  run(float{}, {1, 1, 32, 32, 160}, "simt");
-  run(double{}, {1, 1, 32, 32, 64}, "simt");
+  run(bf16{}, {1, 1, 128, 128, 64}, "mma", {128, 64}, {64, 64}, {128, 32});
+  run(bf16{}, {1, 1, 64, 64, 80}, "mma", {128, 64}, {64, 32}, {128, 32}, 1.07);
+  run(bf16{}, {1, 1, 64, 64, 160}, "mma", {64, 64}, {64, 32}, {64, 32}, 1.07);
+  run(bf16{}, {1, 1, 64, 64, 512}, "mma", {64, 32}, {32, 32, true}, {32, 32, true});
+  run(float{}, in_tf32({1, 1, 128, 128, 40}), "mma", {128, 64}, {128, 32}, {64, 32}, 1.07);
+  run(float{}, in_tf32({1, 1, 128, 128, 64}), "mma", {128, 64}, {64, 32}, {64, 32});
+  run(float{}, in_tf32({1, 1, 64, 64, 80}), "mma", {128, 32}, {64, 16}, {64, 16}, 1.07);
+  run(float{}, in_tf32({1, 1, 64, 64, 160}), "mma", {64, 32}, {32, 16}, {32, 16});
+  run(float{}, in_tf32({1, 1, 64, 64, 512}), "mma", {32, 32}, {32, 32, true}, {32, 32, true});
+  run(float{}, {1, 1, 64, 64, 64}, "simt", {64, 32}, {64, 32}, {64, 32});
+  run(float{}, {1, 1, 32, 32, 160}, "simt", {32, 32}, {32, 32}, {32, 32});
+  run(float{}, {1, 1, 32, 32, 512}, "simt", {16, 16}, {8, 16}, {8, 16});
+  run(double{}, {1, 1, 32, 32, 64}, "simt", {32, 32}, {32, 32}, {32, 32});
 }
 
 TEST_CASE("attention: products on tensor cores: 2 forward and 7 backward, by counting") {
-  reset_counters();
-  const Truth<bf16> truth(Inputs<bf16>({1, 1, 128, 128, 64}));
-  on_device<bf16>(truth.in, truth.rounded);
-  const std::uint64_t product = 2ull * 128 * 128 * 64;  // FLOPs
-  CHECK(counters_of("attention_forward_mma").mma_flops == 2 * product);
-  CHECK(counters_of("attention_keys_grad_mma").mma_flops == 4 * product);
-  CHECK(counters_of("attention_queries_grad_mma").mma_flops == 3 * product);
+  const auto run = [&]<class T>(T, const Case& c) {
+    INFO(name_of(c));
+    reset_counters();
+    const Truth<T> truth(Inputs<T>{c});
+    on_device<T>(truth.in, truth.rounded);
+    const std::uint64_t product = 2ull * 128 * 128 * std::uint64_t(c.head_dim);  // FLOPs
+    CHECK(counters_of("attention_forward_mma").mma_flops == 2 * product);
+    CHECK(counters_of("attention_keys_grad_mma").mma_flops == 4 * product);
+    CHECK(counters_of("attention_queries_grad_mma").mma_flops == 3 * product);
+  };
+  for (const Index head_dim : {64, 80, 160, 512}) run(bf16{}, {1, 1, 128, 128, head_dim}), run(float{}, in_tf32({1, 1, 128, 128, head_dim}));
 }

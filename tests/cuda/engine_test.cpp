@@ -2,6 +2,8 @@
 // parity, views, repeatability, and against the CPU.
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 #include "sspo/cuda.hpp"
 #include "sspo/ops/all.hpp"
 #include "sspo/testing.hpp"
@@ -10,13 +12,17 @@ using namespace sspo;
 
 namespace {
 
+Device make(const CudaOptions& options) {
+#if SSPO_TEST_ON_GPU
+  return cuda_device(options);
+#else
+  return cuda_sim_device(options);
+#endif
+}
+
 template <class List>
 void check_all() {
-#if SSPO_TEST_ON_GPU
-  static const Device device = cuda_device({.fill_with_nan = true});
-#else
-  static const Device device = cuda_sim_device({.fill_with_nan = true});
-#endif
+  static const Device device = make({.fill_with_nan = true});
   List::for_each([]<class O>() {
     const testing::CheckReport report = testing::check_op<O>({.device = device});
     INFO(report.text());
@@ -34,4 +40,26 @@ TEST_CASE("cuda: reductions") { check_all<ReduceOps>(); }
 TEST_CASE("cuda: matmul") { check_all<OpList<Matmul>>(); }
 TEST_CASE("cuda: conv2d") { check_all<OpList<Conv2d>>(); }
 TEST_CASE("cuda: attention") { check_all<OpList<Attention>>(); }
+TEST_CASE("cuda: attention as tf32 where the device's options allow it") {
+  const auto numbers = [](bool tf32) {  // o and the gradients
+    const Device device = make({.tf32 = tf32});
+    const auto heads = [&](const char* name) { return track(normal(Rng{1} / name, {1, 40, 2, 40}, device), name); };
+    const Tensor q = heads("q"), k = heads("k"), v = heads("v"), o = attention(q, k, v);
+    const Gradients g = backward(o, {.seed = ones_like(o)});
+    std::vector<float> all;
+    for (const Tensor& x : {detach(o), g[q], g[k], g[v]})
+      for (const float e : to_device(x, Device::cpu()).to_vector<float>()) all.push_back(e);
+    return all;
+  };
+  const std::vector<float> as_tf32 = numbers(true), as_f32 = numbers(false);
+  const std::size_t each = as_f32.size() / 4;
+  for (std::size_t part = 0; part < 4; ++part) {
+    double apart = 0, size = 0;
+    for (std::size_t i = part * each; i < (part + 1) * each; ++i)
+      apart += std::pow(as_tf32[i] - as_f32[i], 2), size += std::pow(as_f32[i], 2);
+    INFO("o, dq, dk, dv: ", part);
+    CHECK(apart > 0);
+    CHECK(std::sqrt(apart / size) < 8 * 0x1p-11);
+  }
+}
 TEST_CASE("cuda: fused ops") { check_all<FusedOps>(); }

@@ -316,7 +316,6 @@ using kernels::HeadStrides;
 struct Attention {
   Index batch, heads, queries, keys, head_dim;
   bool causal = false;
-  int mask = 0;        // 1: [B, 1, 1, M], some keys hidden; 2: [B, H, N, M]
   bool fused = false;  // q, k and v are slices of one buffer
 };
 
@@ -328,21 +327,15 @@ double difference(const std::vector<bf16>& got, const std::vector<bf16>& want) {
 }
 
 void check(const Attention& c, bool all_gradients = true) {
-  INFO("B ", c.batch, " H ", c.heads, " N ", c.queries, " M ", c.keys, " D ", c.head_dim, " causal ", c.causal, " mask ", c.mask, " fused ", c.fused);
+  INFO("B ", c.batch, " H ", c.heads, " N ", c.queries, " M ", c.keys, " D ", c.head_dim, " causal ", c.causal, " fused ", c.fused);
   const Index B = c.batch, H = c.heads, N = c.queries, M = c.keys, D = c.head_dim, parts = c.fused ? 3 : 1;
   TestDevice d;
   const HeadStrides sq{N * parts * H * D, parts * H * D, D}, sk{M * parts * H * D, parts * H * D, D}, so{N * H * D, H * D, D}, sg{M * H * D, H * D, D};
   const Index of_queries = B * N * H * D, of_keys = B * M * H * D;
   const DeviceArray<bf16> q(d, numbers<bf16>(of_queries * parts, 1)), k(d, numbers<bf16>(of_keys, 2)), v(d, numbers<bf16>(of_keys, 3)), d_o(d, numbers<bf16>(of_queries, 4));
-  std::vector<float> mask = numbers<float>(c.mask == 1 ? B * M : B * H * N * M, 5);
-  for (std::size_t i = 0; i < mask.size(); ++i)
-    if (i % std::size_t(M) > 0 && mask[i] > 0.5f) mask[i] = -INFINITY;
-  const DeviceArray<float> hidden(d, mask);
   AttentionArgs a{};
   a.batch = B, a.heads = H, a.queries = N, a.keys = M, a.head_dim = D, a.scale = 1 / std::sqrt(double(D)), a.causal = c.causal;
   a.q = {q.data(), sq}, a.k = {c.fused ? q.data() + H * D : k.data(), sk}, a.v = {c.fused ? q.data() + 2 * H * D : v.data(), sk};
-  if (c.mask == 1) a.mask = {hidden.data(), M, 0, 0};
-  if (c.mask == 2) a.mask = {hidden.data(), H * N * M, N * M, M};
   struct Results {
     std::vector<bf16> o, dq, dk, dv;
     std::vector<float> lse;
@@ -385,10 +378,9 @@ TEST_CASE("cuDNN: attention and its gradients") {
   check({1, 3, 33, 20, 40});
   check({2, 2, 17, 17, 16, true});
   check({1, 2, 9, 5, 16, true});  // more queries than keys
-  check({2, 2, 7, 12, 16, false, 1});
-  check({2, 2, 7, 12, 16, false, 2});
-  check({1, 2, 9, 9, 64, true, 2});
-  check({2, 3, 10, 10, 24, false, 0, true});
+  check({2, 2, 7, 12, 16});
+  check({1, 2, 9, 9, 64, true});
+  check({2, 3, 10, 10, 24, false, true});
   check({1, 1, 1, 1, 8});
   check({2, 1, 6, 4, 160});
   check({2, 2, 5, 9, 8}, false);
@@ -398,10 +390,10 @@ TEST_CASE("cuDNN: attention that it cannot compute is one clear error") {
   TestDevice d;
   const DeviceArray<bf16> x(d, 4096);
   const auto heads = [&](Index D, Index skip = 0) { return kernels::Heads{x.data() + skip, {2 * 2 * D, 2 * D, D}}; };
-  const auto forward = [&](Index D, Index M = 2, Index skip = 0, DType type = DType::bf16, const kernels::AttentionMask& mask = {}) {
+  const auto forward = [&](Index D, Index M = 2, Index skip = 0, DType type = DType::bf16) {
     return refusal([&] {
       AttentionArgs a{};
-      a.batch = 1, a.heads = a.queries = 2, a.keys = M, a.head_dim = D, a.mask = mask;
+      a.batch = 1, a.heads = a.queries = 2, a.keys = M, a.head_dim = D;
       a.q = heads(D, skip), a.k = a.v = heads(D), a.o = {x.data(), {4 * D, 2 * D, D}};
       cudnn_attention(d.ctx, type, a);
     });
@@ -417,7 +409,38 @@ TEST_CASE("cuDNN: attention that it cannot compute is one clear error") {
   kernels::AttentionGradArgs large{};
   large.batch = large.heads = large.queries = large.keys = 1, large.head_dim = 264;
   CHECK_FALSE(cudnn_attention_fits(DType::bf16, large));
-  const DeviceArray<float> mask(d, std::vector<float>(2, -INFINITY));
-  const std::string text = forward(8, 2, 0, DType::bf16, {mask.data(), 0, 0, 0});
-  CHECK_SAYS(text, "hides no query's every key");
+}
+
+TEST_CASE("cuDNN: attention with a mask is our own kernel's: a query that sees no key has output and gradients 0") {
+  TestDevice d;
+  constexpr Index N = 3, M = 5, D = 8;
+  std::vector<float> hidden(N * M, 0);
+  std::fill_n(hidden.begin() + M, M, -INFINITY);  // every key, from query 1
+  const DeviceArray<float> mask(d, hidden), lse(d, N);
+  const DeviceArray<bf16> q(d, numbers<bf16>(N * D, 1)), k(d, numbers<bf16>(M * D, 2)), v(d, numbers<bf16>(M * D, 3)), d_o(d, numbers<bf16>(N * D, 4));
+  const DeviceArray<bf16> o(d, N * D), dq(d, N * D), dk(d, M * D), dv(d, M * D);
+  const HeadStrides sq{N * D, D, D}, sk{M * D, D, D};
+  for (const bool causal : {false, true}) {
+    AttentionArgs a{.batch = 1, .heads = 1, .queries = N, .keys = M, .head_dim = D, .q = {q.data(), sq}, .k = {k.data(), sk}, .v = {v.data(), sk},
+                    .mask = {mask.data(), 0, 0, M}, .causal = causal, .o = {o.data(), sq}, .lse = lse.data()};
+    const kernels::AttentionGradArgs g{.batch = 1, .heads = 1, .queries = N, .keys = M, .head_dim = D, .q = a.q, .k = a.k, .v = a.v, .o = {o.data(), sq},
+                                       .d_o = {d_o.data(), sq}, .mask = a.mask, .causal = causal, .lse = lse.data(),
+                                       .dq = {dq.data(), sq}, .dk = {dk.data(), sk}, .dv = {dv.data(), sk}};
+    CHECK_SAYS(cudnn_attention_fits(DType::bf16, a).what, "with a mask");
+    CHECK_SAYS(cudnn_attention_fits(DType::bf16, g).what, "with a mask");
+    reset_counters();
+    cudnn_attention(d.ctx, DType::bf16, a);
+    cudnn_attention_grad(d.ctx, DType::bf16, g);
+    std::string launched;
+    for (const KernelCounters& c : counters()) launched += c.kernel + " ";
+    for (const char* kernel : {"attention_forward_mma", "attention_keys_grad_mma", "attention_queries_grad_mma"}) CHECK_SAYS(launched, kernel);
+    CHECK(lse.host()[1] == -INFINITY);
+    for (std::size_t i = 0; i < N * D; ++i) {
+      const bool zero = i / D == 1;
+      CHECK((value(o.host()[i]) == 0) == zero);
+      CHECK((value(dq.host()[i]) == 0) == (zero || (causal && i / D == 0)));  // of one key alone the weight is 1
+    }
+    for (const bf16 x : dv.host()) CHECK(std::isfinite(value(x)));
+  }
+  expect_no_findings();
 }
