@@ -328,7 +328,7 @@ template <class Tile> void launch_simt(const Context& ctx, Index heads, const Ba
 template <class T> void launch_main(const Context& ctx, Index heads, const Backward<T>& g) {
   if (g.head_dim <= 64) launch_simt<SimtTile<T, 64>>(ctx, heads, g);
   else if (g.head_dim <= 160) launch_simt<SimtTile<T, 160>>(ctx, heads, g);
-  else launch_simt<SimtTile<T, 512, 8>>(ctx, heads, g);
+  else launch_simt<SimtTile<T, 512, 8>>(ctx, heads, g);  // f32: half the rows of forward's tile, of two arrays instead of one
 }
 
 template <class Tile> constexpr std::size_t grad_mma_bytes(int weights, int terms) {
