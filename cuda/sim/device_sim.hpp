@@ -64,11 +64,12 @@ template <class T, class Tag> SSPO_SIM_UNSEEN T& shared_array() {
 struct Shuffle {
   std::uint64_t in, out;
   int lane, width, way;  // way: 0 a lane, 1 up, 2 down, 3 xor
+  unsigned mask;
 };
 void shuffle(unsigned mask, void** lanes);
 template <class T> [[gnu::always_inline]] inline T shuffled(unsigned mask, T x, int lane, int width, int way, const char* name) {
   static_assert(sizeof(T) <= 8, "shuffles move 4 or 8 bytes");
-  Shuffle s{0, 0, lane, width, way};
+  Shuffle s{0, 0, lane, width, way, mask};
   std::memcpy(&s.in, &x, sizeof x);
   together(mask, shuffle, &s, name, nullptr);
   std::memcpy(&x, &s.out, sizeof x);
@@ -161,7 +162,7 @@ template <class T, class F> SSPO_SIM_UNSEEN T atomically(T* p, const void* where
 #define gridDim (::sspo::cuda::sim::here.grid)
 
 SSPO_SIM_APART inline void __syncthreads() { sspo::cuda::sim::barrier(SSPO_SIM_HERE); }
-inline void __syncwarp(unsigned mask = ~0u) { sspo::cuda::sim::together(mask, sspo::cuda::sim::meet, nullptr, "__syncwarp", nullptr); }
+SSPO_SIM_APART inline void __syncwarp(unsigned mask = ~0u) { sspo::cuda::sim::together(mask, sspo::cuda::sim::meet, nullptr, "__syncwarp", SSPO_SIM_HERE); }
 inline void __threadfence() { sspo::cuda::sim::fence(); }
 template <class T> T __shfl_sync(unsigned mask, T x, int lane, int width = 32) { return sspo::cuda::sim::shuffled(mask, x, lane, width, 0, "__shfl_sync"); }
 template <class T> T __shfl_up_sync(unsigned mask, T x, unsigned by, int width = 32) { return sspo::cuda::sim::shuffled(mask, x, int(by), width, 1, "__shfl_up_sync"); }
@@ -173,7 +174,7 @@ inline unsigned __ballot_sync(unsigned mask, int yes) {
   return v.who;
 }
 inline int __any_sync(unsigned mask, int yes) { return __ballot_sync(mask, yes) != 0; }
-inline int __all_sync(unsigned mask, int yes) { return __ballot_sync(mask, yes) == mask; }
+inline int __all_sync(unsigned mask, int yes) { return !__any_sync(mask, !yes); }  // lanes that have ended have no vote
 template <class T> [[gnu::noinline]] T atomicAdd(T* p, T x) { return sspo::cuda::sim::atomically(p, SSPO_SIM_HERE, [&](T old) { return T(old + x); }); }
 template <class T> [[gnu::noinline]] T atomicMax(T* p, T x) { return sspo::cuda::sim::atomically(p, SSPO_SIM_HERE, [&](T old) { return old > x ? old : x; }); }
 template <class T> [[gnu::noinline]] T atomicMin(T* p, T x) { return sspo::cuda::sim::atomically(p, SSPO_SIM_HERE, [&](T old) { return old < x ? old : x; }); }

@@ -94,11 +94,7 @@ void resolve() {
   }
   for (Fiber& f : of_block()) {
     if (f.state != State::in_warp) continue;
-    const Warp& w = warp_of(f);
-    const unsigned gone = f.mask & w.exist & ~w.alive, absent = f.mask & ~w.exist;
-    report("warp operation never completes", f.where, nullptr,
-           std::string(f.what) + " of thread " + thread_name(f) + " waits for lanes of its mask that " +
-               (gone || absent ? "have ended or do not exist" : "are elsewhere"));
+    report("warp operation never completes", f.where, nullptr, std::string(f.what) + " of thread " + thread_name(f) + " waits for lanes of its mask that are elsewhere");
     break;
   }
   given_up = true;  // the block is abandoned, its threads with it
@@ -123,6 +119,18 @@ void leave(Fiber* from, bool last) {
   }
 }
 
+// All lanes of the group's mask that still run are here.
+bool complete(const Warp& w, const WarpGroup& g) { return g.used && g.arrived == (g.mask & w.alive); }
+void act_together(Warp& w, WarpGroup& g) {
+  g.used = false;
+  const unsigned lanes = g.arrived;
+  if (lanes == w.alive) warp_met(w);
+  if (g.act == meet) warp_synced(lanes, w);
+  g.act(lanes, w.brought);
+  for (unsigned rest = lanes; rest; rest &= rest - 1) w.lanes[__builtin_ctz(rest)]->state = State::ready;
+  w.ready |= lanes;
+}
+
 void fiber_main() {
   arrived_on_stack();
   body_now(closure_now);
@@ -132,6 +140,9 @@ void fiber_main() {
   w.alive &= ~(1u << f.lane), w.ready &= ~(1u << f.lane);
   --alive;
   if (!f.copies.empty()) report("copy not waited for", f.copies[0].where, nullptr, "thread " + thread_name(f) + " ends with cp.async in flight");
+  if (w.ready != w.alive)  // some wait, perhaps for this one
+    for (WarpGroup& g : w.groups)
+      if (complete(w, g)) act_together(w, g);
   leave(&f, true);
   std::abort();
 }
@@ -176,7 +187,6 @@ void together(unsigned mask, Together act, void* mine, const char* name, const v
   Fiber& f = running();
   Warp& w = warp_of(f);
   const unsigned bit = 1u << f.lane;
-  if (mask == whole_warp) mask = w.exist;  // a last warp of fewer lanes
   if (!(mask & bit)) report("mask without the caller", where, nullptr, std::string(name) + ": lane " + std::to_string(f.lane) + " is not in its own mask");
   mask |= bit;
   WarpGroup* group = nullptr;
@@ -189,20 +199,13 @@ void together(unsigned mask, Together act, void* mine, const char* name, const v
   }
   w.brought[f.lane] = mine;
   group->arrived |= bit;
-  if (group->arrived != mask) {
+  if (!complete(w, *group)) {
     f.state = State::in_warp, f.what = name, f.where = where, f.mask = mask;
     w.ready &= ~bit;
     leave(&f, false);
     return;
   }
-  group->used = false;
-  if (mask == w.alive) {
-    warp_met(w);
-    if (act == meet) ++w.clock;
-  }
-  act(mask, w.brought);
-  for (unsigned rest = mask & ~bit; rest; rest &= rest - 1) w.lanes[__builtin_ctz(rest)]->state = State::ready;
-  w.ready |= mask & ~bit;
+  act_together(w, *group);
 }
 
 void run_grid(const LaunchPlan& plan, void (*body)(void*), void* closure) {

@@ -16,6 +16,7 @@ struct PendingCopy {  // cp.async, not waited for
   bool valid;
   int group;
   const void* where;
+  std::uint32_t left;  // when, as the checker counts
 };
 
 struct Fiber : Thread {
@@ -39,7 +40,6 @@ struct Warp {
   Fiber* lanes[32];
   void* brought[32];
   unsigned exist, alive, ready;  // lanes, as bits
-  std::uint16_t clock;           // __syncwarp's of the whole warp so far
   WarpGroup groups[32];
 };
 
@@ -60,8 +60,10 @@ void begin_launch();
 void begin_block();
 void barrier_passed();
 void warp_met(Warp&);          // all lanes of a warp are in step: their accesses so far can be compared
+void warp_synced(unsigned lanes, const Warp&);  // by __syncwarp
 void end_block();
 void end_launch();
+void copy_leaves(PendingCopy&);
 void copy_arrives(const PendingCopy&);
 
 void report(const char* kind, const void* where, const void* earlier, const std::string& detail);

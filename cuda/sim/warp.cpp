@@ -6,6 +6,12 @@
 namespace sspo::cuda::inline sim {
 namespace {
 
+bool whole(unsigned mask, const char* name) {
+  if (mask == whole_warp) return true;
+  report("part of a warp", nullptr, nullptr, std::string(name) + " needs all 32 lanes");
+  return false;
+}
+
 template <class F> void each_lane(unsigned mask, F f) {
   for (; mask; mask &= mask - 1) f(__builtin_ctz(mask));
 }
@@ -61,7 +67,8 @@ struct MatrixRow {
   std::uint32_t* r;
   const void* row;
 };
-template <bool trans> void spread_matrices(unsigned, void** lanes) {
+template <bool trans> void spread_matrices(unsigned mask, void** lanes) {
+  if (!whole(mask, "ldmatrix")) return;
   std::uint16_t m[4][8][8];  // lane 8 i + j brings row j of matrix i
   for (int l = 0; l < 32; ++l) std::memcpy(m[l / 8][l % 8], static_cast<MatrixRow*>(lanes[l])->row, 16);
   for (int l = 0; l < 32; ++l)
@@ -89,7 +96,7 @@ void shuffle(unsigned mask, void** lanes) {
     if (mask >> from & 1) {
       s.out = static_cast<Shuffle*>(lanes[from])->in;
     } else {
-      report("shuffle from a lane outside the mask", nullptr, nullptr, "lane " + std::to_string(l) + " reads lane " + std::to_string(from));
+      report(s.mask >> from & 1 ? "shuffle from a lane that has ended" : "shuffle from a lane outside the mask", nullptr, nullptr, "lane " + std::to_string(l) + " reads lane " + std::to_string(from));
       s.out = ~0ull;
     }
   });
@@ -101,11 +108,6 @@ void vote(unsigned mask, void** lanes) {
   each_lane(mask, [&](int l) { static_cast<Vote*>(lanes[l])->who = who; });
 }
 
-static bool whole(unsigned mask, const char* name) {
-  if (mask == whole_warp) return true;
-  report("part of a warp", nullptr, nullptr, std::string(name) + " needs all 32 lanes");
-  return false;
-}
 void mma_bf16(unsigned mask, void** lanes) {
   if (!whole(mask, "mma")) return;
   count_mma(16);
@@ -136,7 +138,8 @@ void copy_later(void* to, const void* from, bool valid, const void* where) {
   if (valid) touch(from, 16, 0, where);
   touch(to, 16, 8, where);
   Fiber& f = running();
-  f.copies.push_back({to, from, valid, f.copy_group, where});
+  f.copies.push_back({to, from, valid, f.copy_group, where, 0});
+  copy_leaves(f.copies.back());
 }
 void cp_async_commit() { ++running().copy_group; }
 void wait_copies(int still_in_flight) {  // the bytes arrive here and no earlier: a kernel that does not wait reads old ones

@@ -210,6 +210,176 @@ template <bool Bug> __global__ void half_a_warp_multiplies(const float* x, float
   y[t] = d[0];
 }
 
+template <bool Bug> __global__ void two_threads_a_byte(const float* x, float* y) {
+  auto* const bytes = reinterpret_cast<unsigned char*>(y);
+  const int t = int(threadIdx.x);
+  bytes[Bug ? t % 2 : t] = static_cast<unsigned char>(x[t]);  // ! two_threads_a_byte
+}
+
+template <bool Bug> __global__ void adds_to_bytes(const float* x, float* y) {
+  SSPO_SHARED(unsigned char, bytes, [64]);
+  const int t = int(threadIdx.x);
+  bytes[t] = 0;
+  __syncthreads();
+  const int i = Bug ? t / 2 : t;
+  bytes[i] = static_cast<unsigned char>(bytes[i] + x[t]);  // ! adds_to_bytes
+  __syncthreads();
+  y[t] = bytes[t];
+}
+
+template <bool Bug> __global__ void reads_a_byte_of_a_word(const float* x, float* y) {  // words and bytes of one place
+  SSPO_SHARED(std::uint32_t, words, [32]);
+  const int t = int(threadIdx.x);
+  words[t] = std::uint32_t(x[t]);
+  const auto* const bytes = reinterpret_cast<const unsigned char*>(words);
+  y[t] = bytes[Bug ? 4 * t + 5 - 8 * (t == 31) : 4 * t + 1];  // ! reads_a_byte_of_a_word
+}
+
+template <bool Bug> __global__ void last_byte(const float* x, float* y, unsigned char* few) {
+  few[threadIdx.x + (Bug ? 1 : 0)] = static_cast<unsigned char>(x[threadIdx.x]);  // ! last_byte
+  y[threadIdx.x] = 0;
+}
+
+template <bool Bug> __global__ void syncs_half_a_warp(const float* x, float* y) {  // each half reverses its own numbers
+  SSPO_SHARED(float, kept, [32]);
+  const int t = int(threadIdx.x);
+  kept[t] = x[t];
+  __syncwarp(t < 16 ? 0x0000ffffu : 0xffff0000u);
+  y[t] = kept[Bug ? 31 - t : t ^ 15];  // ! syncs_half_a_warp
+}
+
+template <bool Bug> __global__ void syncs_in_a_chain(const float* x, float* y) {  // lane 0 with 1, then 1 with 2: 2 comes after 0
+  SSPO_SHARED(float, kept, [1]);
+  const int t = int(threadIdx.x);
+  if (t == 0) kept[0] = x[0];
+  if (t < 2 && !Bug) __syncwarp(0b011);
+  if (t == 1 || t == 2) __syncwarp(0b110);
+  if (t == 2) y[0] = kept[0];  // ! syncs_in_a_chain
+}
+
+template <bool Bug> __global__ void all_read_one_writes(const float* x, float* y) {
+  SSPO_SHARED(float, kept, [1]);
+  const int t = int(threadIdx.x);
+  if (t == 0) kept[0] = x[0];
+  __syncwarp();
+  y[t] = kept[0];
+  if (!Bug) __syncwarp();
+  if (t == 7) kept[0] = x[t];  // ! all_read_one_writes
+}
+
+template <bool Bug> __global__ void syncs_unnamed(const float* x, float* y) {
+  const int t = int(threadIdx.x);
+  if (t < 16 || Bug) __syncwarp(0x0000ffffu);  // ! syncs_unnamed
+  y[t] = x[t];
+}
+
+template <bool Bug> __global__ void waits_for_lanes_elsewhere(const float* x, float* y) {
+  const int t = int(threadIdx.x);
+  if (t < 16) __syncwarp(Bug ? whole_warp : 0x0000ffffu);  // ! waits_for_lanes_elsewhere
+  __syncthreads();
+  y[t] = x[t];
+}
+
+template <bool Bug> __global__ void shuffles_from_the_ended(const float* x, float* y) {
+  SSPO_SHARED(float, kept, [32]);
+  const int t = int(threadIdx.x);
+  if (t >= 16) return;
+  kept[t] = x[t];
+  __syncwarp();  // lanes that have ended need not come
+  y[t] = kept[15 - t] + __shfl_sync(whole_warp, x[t], Bug ? 20 : 12);
+}
+
+template <bool Bug> __global__ void adds_to_nothing(const float* x, float* y, float* scratch) {  // the read of an addition in place
+  const int t = int(threadIdx.x);
+  if (!Bug) scratch[t] = y[t];
+  scratch[t] += x[t];  // ! adds_to_nothing
+}
+
+template <bool Bug> __global__ void copies_part_of_a_tile(const float* x, float* y) {
+  float* const kept = dynamic_shared<float>();
+  const int t = int(threadIdx.x);
+  if (t < 24) cp_async16(kept + 4 * t, x + 4 * t, true);
+  else if (!Bug) cp_async16(kept + 4 * t, nullptr, false);  // zeros, from nowhere
+  cp_async_commit();
+  cp_async_wait<0>();
+  y[t] = kept[4 * t + 3];  // ! copies_part_of_a_tile
+}
+
+template <bool Bug> __global__ void uses_zeros_in_flight(const float*, float* y) {
+  float* const kept = dynamic_shared<float>();
+  const int t = int(threadIdx.x);
+  cp_async16(kept + 4 * t, nullptr, false);
+  if (!Bug) cp_async_commit();  // what is in no group is not waited for
+  cp_async_wait<0>();
+  y[t] = kept[4 * t];  // ! uses_zeros_in_flight
+  cp_async_commit();
+  cp_async_wait<0>();
+}
+
+template <bool Bug> __global__ void overwrites_what_is_copied(float* x, float* y) {
+  float* const kept = dynamic_shared<float>();
+  const int t = int(threadIdx.x);
+  cp_async16(kept + 4 * t, x + 4 * t, true);
+  cp_async_commit();
+  if (!Bug) cp_async_wait<0>();
+  __syncthreads();
+  x[4 * t] = 1;  // ! overwrites_what_is_copied
+  cp_async_wait<0>();
+  y[t] = kept[4 * t];
+}
+
+template <bool Bug> __global__ void arrays_overlap(const float* x, float* y) {  // two arrays of 32 in dynamic shared memory
+  float* const a = dynamic_shared<float>();
+  float* const b = a + (Bug ? 16 : 32);
+  const int t = int(threadIdx.x);
+  a[t] = x[t];
+  b[t] = x[32 + t];  // ! arrays_overlap
+  y[t] = a[t] + b[t];
+}
+
+template <bool Bug> __global__ void arrays_beyond_the_plan(const float* x, float* y) {
+  float* const a = dynamic_shared<float>();
+  float* const b = a + 32;
+  const int t = int(threadIdx.x);
+  a[t] = x[t];
+  b[t] = x[32 + t];  // ! arrays_beyond_the_plan
+  y[t] = a[t] + b[t];
+}
+
+template <bool Bug> __global__ void adds_and_sets(const float* x, float* y) {
+  if (Bug && blockIdx.x == 2) y[0] = x[0];  // ! adds_and_sets
+  else atomicAdd(&y[0], x[blockIdx.x]);
+}
+
+template <bool Bug> __global__ void reads_while_others_add(const float* x, float* y) {
+  atomicAdd(&y[0], x[blockIdx.x]);
+  y[1 + blockIdx.x] = Bug ? y[0] : atomicAdd(&y[0], 0.0f);  // ! reads_while_others_add
+}
+
+template <bool Bug> __global__ void overwrites_what_blocks_read(float* x, float* y) {
+  y[blockIdx.x] = x[0];
+  if (Bug && blockIdx.x == 3) x[0] = 1;  // ! overwrites_what_blocks_read
+}
+
+enum class Ticket { right, no_fence, late_fence, no_barrier, writes_on };
+// The last block to come adds what all have left. Lane 0 leaves the number that its neighbour wrote.
+template <Ticket how> __global__ void last_block_sums(float* x, float* y, unsigned* ticket) {
+  SSPO_SHARED(bool, last, [1]);
+  const int t = int(threadIdx.x);
+  if (t == 1) y[blockIdx.x] = x[blockIdx.x];
+  if (how != Ticket::no_barrier) __syncwarp();
+  if (t == 0) {
+    if (how != Ticket::no_fence && how != Ticket::late_fence) __threadfence();
+    last[0] = atomicAdd(ticket, 1u) == gridDim.x - 1;
+    if (how == Ticket::late_fence) __threadfence();
+    if (how == Ticket::writes_on) y[blockIdx.x] = 0;
+  }
+  __syncthreads();
+  if (!last[0]) return;
+  if (t < int(gridDim.x)) y[32 + t] = y[t];  // ! last_block_sums
+  if (t == 0) *ticket = 0;
+}
+
 // --- their launches
 
 struct Buffers {  // x: 512 numbers. y: 512 zeros.
@@ -235,6 +405,17 @@ template <class... P, class... A> void go(const char* name, unsigned blocks, uns
 
 #define XY(kernel, kind, blocks, threads, shared) \
   {#kernel, kind, #kernel, [](bool mistake) { Buffers b; go(#kernel, blocks, threads, shared, mistake ? kernel<true> : kernel<false>, b.x, b.y); }}
+
+template <Ticket how> void sum_in_the_last_block(const char* name) {
+  Buffers b;
+  auto* const ticket = static_cast<unsigned*>(allocate(4, "ticket"));
+  fill(b.stream, ticket, 0, 4);
+  for (int again = 0; again < 2; ++again) go(name, 4, 32, 0, last_block_sums<how>, b.x, b.y, ticket);
+  release(ticket);
+}
+
+#define TICKET(name, how) \
+  {#name, "race", "last_block_sums", [](bool mistake) { (mistake ? sum_in_the_last_block<Ticket::how> : sum_in_the_last_block<Ticket::right>)(#name); }}
 
 }  // namespace
 
@@ -284,7 +465,7 @@ const std::vector<Bug>& bugs() {
          Buffers b;
          go("shuffle_from_outside", 1, 32, 0, mistake ? shuffle_from_outside<true> : shuffle_from_outside<false>, b.x, b.y);
        }},
-      {"lanes_have_left", "warp operation never completes", nullptr, [](bool mistake) {
+      {"lanes_have_left", "shuffle from a lane that has ended", nullptr, [](bool mistake) {
          Buffers b;
          go("lanes_have_left", 1, 32, 0, mistake ? lanes_have_left<true> : lanes_have_left<false>, b.x, b.y);
        }},
@@ -311,6 +492,45 @@ const std::vector<Bug>& bugs() {
          go("use_after_release", 1, 64, 0, host_pointer<false>, gone, b.y, static_cast<const float*>(nullptr));
          if (!mistake) release(gone);
        }},
+      XY(two_threads_a_byte, "race", 1, 64, 0),
+      XY(adds_to_bytes, "race", 1, 64, 0),
+      XY(reads_a_byte_of_a_word, "race", 1, 32, 0),
+      {"last_byte", "out of bounds", "last_byte", [](bool mistake) {
+         Buffers b;
+         auto* const few = static_cast<unsigned char*>(allocate(15, "few"));
+         go("last_byte", 1, 15, 0, mistake ? last_byte<true> : last_byte<false>, b.x, b.y, few);
+         release(few);
+       }},
+      XY(syncs_half_a_warp, "race", 1, 32, 0),
+      XY(syncs_in_a_chain, "race", 1, 32, 0),
+      XY(all_read_one_writes, "race", 1, 32, 0),
+      XY(syncs_unnamed, "mask without the caller", 1, 32, 0),
+      XY(waits_for_lanes_elsewhere, "warp operation never completes", 1, 32, 0),
+      {"shuffles_from_the_ended", "shuffle from a lane that has ended", nullptr, [](bool mistake) {
+         Buffers b;
+         go("shuffles_from_the_ended", 1, 32, 0, mistake ? shuffles_from_the_ended<true> : shuffles_from_the_ended<false>, b.x, b.y);
+       }},
+      {"adds_to_nothing", "uninitialised", "adds_to_nothing", [](bool mistake) {
+         Buffers b;
+         float* const scratch = static_cast<float*>(allocate(256, "scratch"));
+         go("adds_to_nothing", 1, 64, 0, mistake ? adds_to_nothing<true> : adds_to_nothing<false>, b.x, b.y, scratch);
+         release(scratch);
+       }},
+      XY(copies_part_of_a_tile, "uninitialised", 1, 32, 512),
+      XY(uses_zeros_in_flight, "copy in flight", 1, 32, 512),
+      XY(overwrites_what_is_copied, "copy in flight", 1, 32, 512),
+      XY(arrays_overlap, "race", 1, 32, 256),
+      {"arrays_beyond_the_plan", "out of bounds", "arrays_beyond_the_plan", [](bool mistake) {
+         Buffers b;
+         go("arrays_beyond_the_plan", 1, 32, mistake ? 128 : 256, mistake ? arrays_beyond_the_plan<true> : arrays_beyond_the_plan<false>, b.x, b.y);
+       }},
+      XY(adds_and_sets, "race", 4, 1, 0),
+      XY(reads_while_others_add, "race", 4, 1, 0),
+      XY(overwrites_what_blocks_read, "race", 4, 1, 0),
+      TICKET(ticket_without_fence, no_fence),
+      TICKET(fence_after_the_ticket, late_fence),
+      TICKET(ticket_before_the_neighbour, no_barrier),
+      TICKET(writes_after_the_ticket, writes_on),
   };
   return all;
 }

@@ -1,6 +1,7 @@
 // The simulator's words against their definitions: fragments as the PTX ISA's tables give them (9.7.14), written down here anew.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cmath>
 #include <vector>
 
@@ -92,6 +93,21 @@ void shuffles(const int* in, int* out) {
   out[128 + t] = int(__ballot_sync(whole_warp, t % 3 == 0));
 }
 
+void votes_of_24(const int* in, int* out) {
+  const int t = lane_id();
+  if (t >= 24) return;
+  out[t] = __all_sync(whole_warp, in[t] >= 100) + 2 * (__ballot_sync(whole_warp, 1) == 0x00ffffffu) + 4 * __any_sync(whole_warp, t == 23);
+}
+
+__global__ void part_of_a_tile(const float* x, float* y, int filled) {  // the rest: zeros, read from nowhere
+  SSPO_SHARED(float, kept, [128]);
+  const int t = lane_id();
+  cp_async16(kept + 4 * t, t < filled ? x + 4 * t : nullptr, t < filled);
+  cp_async_commit();
+  cp_async_wait<0>();
+  y[t] = kept[4 * t + 1];
+}
+
 __global__ void strided(const float* x, float* y, int stride) { y[threadIdx.x] = x[int(threadIdx.x) * stride]; }
 __global__ void through_shared(const float* x, float* y, int stride) {
   SSPO_SHARED(float, kept, [1024]);
@@ -134,6 +150,36 @@ TEST_CASE("shuffles and votes") {
   }
 }
 
+TEST_CASE("lanes that have ended neither vote nor keep others waiting") {
+  std::vector<int> in(32);
+  for (int i = 0; i < 32; ++i) in[std::size_t(i)] = i < 24 ? 100 + i : 0;
+  for (int got : run_on_a_warp(votes_of_24, in, 24)) CHECK(got == 7);
+}
+
+template <class T> void check_atomic() {
+  std::atomic<T> a{T(5)};
+  CHECK(a.fetch_add(T(3)) == T(5));
+  CHECK(a.fetch_sub(T(1)) == T(8));
+  CHECK(a.fetch_or(T(8)) == T(7));
+  CHECK(a.fetch_and(T(9)) == T(15));
+  CHECK(a.fetch_xor(T(3)) == T(9));
+  CHECK(a.exchange(T(20)) == T(10));
+  T was = T(21);
+  CHECK_FALSE(a.compare_exchange_strong(was, T(1)));
+  CHECK(was == T(20));
+  while (!a.compare_exchange_weak(was, T(30))) {}
+  CHECK(a.load() == T(30));
+  a.store(T(4));
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  CHECK(a == T(4));
+}
+TEST_CASE("std::atomic beside kernels is the host's own, where accesses are checked, too") {
+  check_atomic<std::uint8_t>();
+  check_atomic<std::uint16_t>();
+  check_atomic<std::uint32_t>();
+  check_atomic<std::uint64_t>();
+}
+
 TEST_CASE("a launch beyond the device's limits is one clear error") {
   Stream stream;
   const auto refused = [&](LaunchPlan plan, const char* says) {
@@ -151,6 +197,22 @@ TEST_CASE("a launch beyond the device's limits is one clear error") {
   refused({.kernel = "tall", .grid = {1, 70000}, .block = {32}}, "70000");
   refused({.kernel = "roomy", .grid = {1}, .block = {32}, .shared_bytes = 300000}, "300000");
   refused({.kernel = "none", .grid = {0}, .block = {32}}, "blocks along x");
+}
+
+TEST_CASE("cp.async: what is not valid is filled with zeros") {
+  Stream stream;
+  std::vector<float> numbers(128), got(32);
+  for (std::size_t i = 0; i < 128; ++i) numbers[i] = float(i + 1);
+  float* const x = static_cast<float*>(allocate(512, "x"));
+  float* const y = static_cast<float*>(allocate(128, "y"));
+  copy_in(stream, x, numbers.data(), 512);
+  for (int filled : {0, 24, 32}) {
+    launch(stream, {.kernel = "part_of_a_tile", .grid = {1}, .block = {32}}, part_of_a_tile, static_cast<const float*>(x), y, filled);
+    copy_out(stream, got.data(), y, 128);
+    for (int t = 0; t < 32; ++t) CHECK(got[std::size_t(t)] == (t < filled ? float(4 * t + 2) : 0.0f));
+  }
+  release(x);
+  release(y);
 }
 
 TEST_CASE("counters: sectors and wavefronts of known patterns" * doctest::skip(!checking())) {
@@ -174,6 +236,10 @@ TEST_CASE("counters: sectors and wavefronts of known patterns" * doctest::skip(!
   CHECK(measure("through_shared", through_shared, 2).wavefronts == 4);  // two words a bank, written and read
   CHECK(measure("through_shared", through_shared, 32).wavefronts == 64);
   CHECK(measure("through_shared", through_shared, 31).wavefronts == 2);
+  CHECK(measure("part_of_a_tile", part_of_a_tile, 32).sectors_read == 16);
+  CHECK(measure("part_of_a_tile", part_of_a_tile, 24).sectors_read == 12);
+  CHECK(measure("part_of_a_tile", part_of_a_tile, 0).sectors_read == 0);
+  CHECK(measure("part_of_a_tile", part_of_a_tile, 0).wavefronts == measure("part_of_a_tile", part_of_a_tile, 32).wavefronts);
   release(x);
   release(y);
 }
