@@ -69,7 +69,7 @@ inline void check_head(const char* op, Index head_dim) {
   if (head_dim > widest_head)
     fail({.op = op, .what = "the heads are too wide for the CUDA kernels",
           .expected = "1 to " + std::to_string(widest_head) + " elements a head", .got = std::to_string(head_dim),
-          .hint = "use more heads, or run this op on the CPU"});
+          .hint = "use more heads, or Attention::reference: the same maths in plain ops"});
 }
 [[noreturn]] inline void refuse_type(const char* op, DType got) {
   fail({.op = op, .what = "no CUDA kernel for this dtype", .expected = "f32, f64 or bf16", .got = std::string(name_of(got)),

@@ -14,6 +14,8 @@
 #include "random.hpp"
 #include "reduce.hpp"
 #include "softmax.hpp"
+#include "sspo/base/error.hpp"
+#include "staging.hpp"
 
 namespace sspo::cuda::inline SSPO_CUDA_WORLD {
 namespace {
@@ -23,10 +25,16 @@ class DeviceMemory final : public ChunkSource {
  public:
   explicit DeviceMemory(Stream& stream) : stream_(stream) {}
   void* take(std::size_t bytes) override { return allocate_chunk(bytes); }
-  void give(void* chunk, std::size_t) noexcept override { release(chunk); }
+  void give(void* chunk, std::size_t) noexcept override {
+    try {
+      stream_.synchronize();  // what is recorded or runs may use it
+    } catch (const Error&) {  // the device is lost, and will say so
+    }
+    release(chunk);
+  }
   void fill(void* block, int byte, std::size_t bytes) override { cuda::fill(stream_, block, byte, bytes); }
-  void lent(void* block, std::size_t bytes, const char* what) override { note_block(block, bytes, what); }
-  void returned(void* block, std::size_t) noexcept override { note_block_gone(block); }
+  void lent(void* block, std::size_t bytes, const char* what) override { note_block(stream_, block, bytes, what); }
+  void returned(void* block, std::size_t) noexcept override { note_block_gone(stream_, block); }
   std::size_t apart() const override { return bytes_between_blocks(); }
 
  private:
@@ -35,14 +43,14 @@ class DeviceMemory final : public ChunkSource {
 
 class CudaBackend final : public Backend, private Scratch {
  public:
-  CudaBackend(std::shared_ptr<Stream> stream, const CudaOptions& options) : stream_(std::move(stream)), ctx_{*stream_, *this, options.tf32}, options_(options) {}
+  CudaBackend(std::shared_ptr<Stream> stream, const CudaOptions& options) : stream_(std::move(stream)), staging_(*stream_), ctx_{*stream_, *this, options.tf32}, options_(options) {}
   void attach(Arena* arena) { arena_ = arena; }
 
   std::string name() const override { return limits().name; }
   int threads() const override { return 1; }
   void copy(const View& from, const View& to) override { cuda::copy(ctx_, from, to); }
-  void copy_from_host(const void* host, void* device, std::size_t bytes) override { if (bytes) copy_in(*stream_, device, host, bytes); }
-  void copy_to_host(const void* device, void* host, std::size_t bytes) override { if (bytes) copy_out(*stream_, host, device, bytes); }
+  void copy_from_host(const void* host, void* device, std::size_t bytes) override { staging_.upload(device, host, bytes); }
+  void copy_to_host(const void* device, void* host, std::size_t bytes) override { staging_.download(host, device, bytes); }
   bool supports(const detail::Loops& loops, DType compute) override { return supports_elementwise(loops, compute); }
   void elementwise(const ElementwiseArgs& a) override { cuda::elementwise(ctx_, a.loops.builtin, a.attrs, a.in, a.out, a.compute); }
 
@@ -73,7 +81,7 @@ class CudaBackend final : public Backend, private Scratch {
   void adamw(const kernels::AdamWArgs& args) override { cuda::adamw(ctx_, args); }
   void sgd(const kernels::SgdArgs& args) override { cuda::sgd(ctx_, args); }
   void ema(const kernels::EmaArgs& args) override { cuda::ema(ctx_, args); }
-  double sum_of_squares(const View& x) override { return cuda::sum_of_squares(ctx_, x.dtype, x.shape.numel(), x.data); }
+  void sums_of_squares(std::span<const View> xs, double* sums) override { cuda::sums_of_squares(ctx_, xs, sums); }
 
   Index find_outside(const View& index, Index extent) override { return cuda::find_outside(ctx_, index, extent); }
   void gather(const View& x, const View& index, const View& y) override { cuda::gather(ctx_, x, index, y); }
@@ -101,6 +109,7 @@ class CudaBackend final : public Backend, private Scratch {
   void give(void* p) noexcept override { arena_->release(p); }
 
   std::shared_ptr<Stream> stream_;
+  Staging staging_;
   Arena* arena_ = nullptr;
   Context ctx_;
   CudaOptions options_;
@@ -114,7 +123,7 @@ Device make_device(const CudaOptions& options, DeviceKind kind) {
     std::shared_ptr<Stream> stream;
     DeviceMemory chunks;
   };
-  const auto stream = std::make_shared<Stream>();
+  const auto stream = std::make_shared<Stream>(options.graphs);
   const auto memory = std::make_shared<Memory>(Memory{stream, DeviceMemory(*stream)});
   auto backend = std::make_unique<CudaBackend>(stream, options);
   CudaBackend* const made = backend.get();

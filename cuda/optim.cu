@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "blocks.cuh"
+#include "failures.hpp"
+#include "sspo/base/error.hpp"
 
 namespace sspo::cuda::inline SSPO_CUDA_WORLD {
 
@@ -128,7 +130,13 @@ template <class Step> class TensorList {
     table_.tensors[table_.count++].wide = std::all_of(t.at, t.at + N, aligned);
   }
   void flush() {
-    if (table_.count > 0) launch(ctx_.stream, {kernel_, blocks_along_x(pieces_), {step_threads}}, step_tensors<Step>, table_, step_);
+    if (table_.count > 0) try {
+        launch(ctx_.stream, {kernel_, blocks_along_x(pieces_), {step_threads}}, step_tensors<Step>, table_, step_);
+      } catch (const Error& e) {
+        if (begun_) lose_device(std::string("some parameters were updated, others were not: ") + e.what());  // such numbers must reach no checkpoint
+        throw;
+      }
+    begun_ = begun_ || table_.count > 0;
     table_.count = 0, pieces_ = 0;
   }
 
@@ -138,6 +146,7 @@ template <class Step> class TensorList {
   Step step_;
   TensorTable<N> table_;
   Index pieces_ = 0;
+  bool begun_ = false;
 };
 
 double power(double x, Index n) {  // x^n by squaring

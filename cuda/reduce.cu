@@ -252,15 +252,19 @@ void reduce_argmax(const Context& ctx, DType in, const ReductionArgs& a) {
   visit_floats("argmax", in, [&]<class T>(std::type_identity<T>) { reduce<ArgMax<Compute<T>>, T, std::int64_t>(ctx, a); });
 }
 
-double sum_of_squares(const Context& ctx, DType dtype, Index n, const void* x) {
-  if (n == 0) return 0;
-  const Workspace result(ctx, sizeof(double), "sum_of_squares");
-  visit_floats("sum_of_squares", dtype, [&]<class T>(std::type_identity<T>) {
-    reduce<WideSumSquares<Compute<T>>, T, double>(ctx, {1, n, 1, x, result.as<double>()});
-  });
-  double sum = 0;
-  copy_out(ctx.stream, &sum, result.as<double>(), sizeof sum);
-  return sum;
+void sums_of_squares(const Context& ctx, std::span<const View> xs, double* sums) {
+  if (xs.empty()) return;
+  const Workspace results(ctx, xs.size() * sizeof(double), "sums_of_squares");
+  fill(ctx.stream, results.as<void>(), 0, xs.size() * sizeof(double));
+  double* result = results.as<double>();
+  for (const View& x : xs) {
+    if (const Index n = x.shape.numel(); n > 0)
+      visit_floats("sums_of_squares", x.dtype, [&]<class T>(std::type_identity<T>) {
+        reduce<WideSumSquares<Compute<T>>, T, double>(ctx, {1, n, 1, x.data, result});
+      });
+    ++result;
+  }
+  copy_out(ctx.stream, sums, results.as<void>(), xs.size() * sizeof(double));
 }
 
 }  // namespace sspo::cuda::inline SSPO_CUDA_WORLD

@@ -59,7 +59,8 @@ class Backend {
   virtual void adamw(const kernels::AdamWArgs& args) = 0;
   virtual void sgd(const kernels::SgdArgs& args) = 0;
   virtual void ema(const kernels::EmaArgs& args) = 0;
-  virtual double sum_of_squares(const View& x) = 0;  // contiguous f32, f64 or bf16; summed in double
+  // sums[i] = Σ xs[i]², in double; contiguous f32, f64 or bf16. One wait for a device, however many there are.
+  virtual void sums_of_squares(std::span<const View> xs, double* sums) = 0;
   virtual void group_norm(DType dtype, const kernels::GroupNormArgs& args) = 0;
   virtual void group_norm_grad(DType dtype, const kernels::GroupNormGradArgs& args) = 0;
   virtual void layer_norm(DType dtype, const kernels::LayerNormArgs& args) = 0;
@@ -99,7 +100,7 @@ struct DeviceState {
 inline Backend& backend(const Device& d) { return *d.state().backend; }
 inline View view(const Tensor& x) { return {const_cast<void*>(x.raw()), x.dtype(), x.shape(), x.layout().strides}; }
 
-// The op whose results are being allocated: the holder's name in memory reports. Set by apply alone.
+// The op whose results are being allocated: the holder's name in memory reports. Set by detail::OpInProgress alone.
 const char*& memory_label();
 
 }  // namespace sspo

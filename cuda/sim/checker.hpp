@@ -12,6 +12,8 @@ inline constexpr std::size_t device_range_bytes = std::size_t(4) << 30;
 inline constexpr std::size_t device_range_bytes = std::size_t(64) << 30;
 #endif
 
+void note_block(const void* p, std::size_t bytes, const char* what);
+void note_block_gone(const void* p);
 void note_device_range(const void* base, std::size_t bytes);
 void note_written_by_host(const void* p, std::size_t bytes);
 void note_copied(void* to, const void* from, std::size_t bytes);

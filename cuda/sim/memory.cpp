@@ -1,7 +1,6 @@
-// Device memory, and host calls on it. Blocks lie apart in one reserved range, so that an address beyond a block is nobody's.
+// Device memory. Blocks lie apart in one reserved range, so that an address beyond a block is nobody's.
 #include <sys/mman.h>
 
-#include <cstring>
 #include <map>
 #include <mutex>
 
@@ -27,23 +26,23 @@ constexpr std::size_t apart = 512, granule = 256;
 
 }  // namespace
 
-static DeviceLimits& changeable_limits() {
-  static DeviceLimits of_90{.name = "cuda-sim"};
-  return of_90;
+namespace {
+DeviceLimits& current_limits() {
+  static DeviceLimits& l = *new DeviceLimits{.name = "cuda-sim"};
+  return l;
 }
-const DeviceLimits& limits() { return changeable_limits(); }
-void set_shared_per_block(std::size_t bytes) { changeable_limits().shared_per_block = bytes; }
+}  // namespace
+const DeviceLimits& limits() { return current_limits(); }
+void set_limits(const DeviceLimits& l) { current_limits() = l; }
 
 void use_device(int index) {
+  require_device("cuda-sim");
   if (index != 0) fail({.op = "cuda-sim", .what = "no such device", .expected = "0", .got = std::to_string(index)});
 }
 
-// The simulator's streams do their work at once, in the order it is given.
-Stream::Stream() = default;
-Stream::~Stream() = default;
-void Stream::synchronize() {}
-
-void* allocate(std::size_t bytes, const char* what) {
+namespace {
+// Null: there is no more.
+void* take_block(std::size_t bytes, const char* what) {
   Blocks& b = blocks();
   const std::lock_guard guard(b.mutex);
   if (!b.base) {
@@ -62,8 +61,7 @@ void* allocate(std::size_t bytes, const char* what) {
     break;
   }
   if (!p) {
-    if (std::size_t(b.top - b.base) + size > device_range_bytes)
-      fail({.op = what, .what = "out of memory of cuda-sim", .expected = std::to_string(device_range_bytes - std::size_t(b.top - b.base)) + " bytes or fewer", .got = std::to_string(bytes)});
+    if (std::size_t(b.top - b.base) + size > device_range_bytes) return nullptr;
     p = b.top, b.top += size;
   }
   b.taken[p] = size;
@@ -71,9 +69,25 @@ void* allocate(std::size_t bytes, const char* what) {
   return p;
 }
 
+}  // namespace
+
+void* allocate(std::size_t bytes, const char* what) {
+  const Asked asked{.what = "allocating", .who = what, .bytes = bytes};
+  ask(Call::allocate, asked);
+  void* const p = take_block(bytes, what);
+  if (!p) check(Answer::out_of_memory, asked);
+  return p;
+}
 void* allocate_chunk(std::size_t bytes) {
-  void* const chunk = allocate(bytes, "chunk");
-  note_block_gone(chunk);  // nobody's, until blocks are cut from it
+  const Asked asked{.what = "allocating", .who = "arena", .bytes = bytes};
+  try {
+    ask(Call::allocate, asked);
+  } catch (const Error& e) {
+    if (e.info().kind == ErrorKind::memory) return nullptr;
+    throw;
+  }
+  void* const chunk = take_block(bytes, "chunk");
+  if (chunk) note_block_gone(chunk);  // nobody's, until blocks are cut from it
   return chunk;
 }
 std::size_t bytes_between_blocks() { return checking() ? 64 : 0; }
@@ -97,25 +111,6 @@ void release(void* block) noexcept {
       before->second += where->second;
       b.free.erase(where);
     }
-}
-
-void copy_in(Stream&, void* device, const void* host, std::size_t bytes) {
-  if (!bytes) return;
-  std::memcpy(device, host, bytes);
-  note_written_by_host(device, bytes);
-}
-void copy_out(Stream&, void* host, const void* device, std::size_t bytes) {
-  if (bytes) std::memcpy(host, device, bytes);
-}
-void copy_within(Stream&, void* to, const void* from, std::size_t bytes) {
-  if (!bytes) return;
-  std::memmove(to, from, bytes);
-  note_copied(to, from, bytes);
-}
-void fill(Stream&, void* device, int byte, std::size_t bytes) {
-  if (!bytes) return;
-  std::memset(device, byte, bytes);
-  note_written_by_host(device, bytes);
 }
 
 }  // namespace sspo::cuda::inline sim

@@ -1,17 +1,16 @@
-// What tests and tools ask of the simulator: schedules, findings of the checking build, counters.
+// What tests and tools ask of the simulator: schedules, findings of the checking build, counters, failures.
 #pragma once
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "../failures.hpp"
 #include "../runtime.hpp"
 
 namespace sspo::cuda::inline sim {
 
 // 0: threads run in their order. Else the order is drawn from the seed (SSPO_SIM_SEED at start).
 void set_schedule(std::uint64_t seed);
-
-void set_shared_per_block(std::size_t bytes);  // as if of a smaller card: limits().shared_per_block
 
 bool checking();  // kernels and simulator were built to be checked
 
@@ -45,5 +44,15 @@ struct KernelCounters {
 std::vector<KernelCounters> counters();  // since the last reset, by kernel; traffic in the checking build alone
 void reset_counters();
 std::string counters_table();
+
+// Failures: of the calls of one kind from now on, the one after `after` others gets this answer; once.
+enum class Call { allocate, launch, copy, wait, graph };
+inline constexpr int call_kinds = 5;
+void fail_next(Call call, Answer answer, int after = 0);
+std::uint64_t calls(Call call);              // that reached the device so far
+void ask(Call call, const Asked& asked);     // counts the call; throws what is its turn
+void set_limits(const DeviceLimits& limits);
+void restore_device();                       // no failure to come, none remembered, limits as at the start
+void set_lazy(bool on);                      // work waits in its stream until the host waits for it: the latest that a GPU would do it
 
 }  // namespace sspo::cuda::inline sim

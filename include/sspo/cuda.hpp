@@ -13,6 +13,7 @@ enum class Kernels { own, library };  // library: cuBLASLt or cuDNN (on cuda-sim
 struct CudaOptions {
   int index = 0;               // which GPU
   std::size_t budget = 0;      // most bytes in use; 0: no limit
+  bool graphs = false;         // launches between two waits of the host reach the device as one CUDA graph; same bits
   bool tf32 = false;           // f32 products may round their factors to tf32 and run on tensor cores
   Kernels matmul = Kernels::own, conv = Kernels::own, attention = Kernels::own;
   bool fill_with_nan = false;  // fresh memory reads as NaN: finds results that were not written

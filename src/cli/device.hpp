@@ -10,11 +10,11 @@ namespace sspo::cli {
 
 // budget: most bytes in use, 0: no limit.
 inline Device device_of(const DeviceOptions& o, std::size_t budget = 0) {
-  if (o.device == "cpu" && (o.tf32 || o.matmul != "own" || o.conv != "own" || o.attention != "own"))
-    fail({.op = "device", .what = "--tf32, --matmul, --conv and --attention are about CUDA's kernels", .expected = "--device cuda or cuda-sim", .got = "--device cpu"}, Site{});
+  if (o.device == "cpu" && (o.tf32 || o.cuda_graphs || o.matmul != "own" || o.conv != "own" || o.attention != "own"))
+    fail({.op = "device", .what = "--tf32, --cuda-graphs, --matmul, --conv and --attention are about CUDA's kernels", .expected = "--device cuda or cuda-sim", .got = "--device cpu"}, Site{});
 #if SSPO_CLI_CUDA
   const auto whose = [](const std::string& name) { return name == "own" ? Kernels::own : Kernels::library; };
-  const CudaOptions cuda{.budget = budget, .tf32 = o.tf32, .matmul = whose(o.matmul), .conv = whose(o.conv), .attention = whose(o.attention)};
+  const CudaOptions cuda{.budget = budget, .graphs = o.cuda_graphs, .tf32 = o.tf32, .matmul = whose(o.matmul), .conv = whose(o.conv), .attention = whose(o.attention)};
   if (o.device == "cuda") return cuda_device(cuda);
   if (o.device == "cuda-sim") return cuda_sim_device(cuda);
 #endif

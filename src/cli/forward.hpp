@@ -9,8 +9,8 @@ namespace sspo::cli {
 struct DeviceOptions {
   std::string device = "cpu", dtype = "f32", isa;
   int threads = 0;    // 0: all cores; results do not depend on it
-  // Of cuda and cuda-sim: f32 products in tf32, and whose kernels: own, cublas, cudnn.
-  bool tf32 = false;
+  // Of cuda and cuda-sim: f32 products in tf32, launches as CUDA graphs, and whose kernels: own, cublas, cudnn.
+  bool tf32 = false, cuda_graphs = false;
   std::string matmul = "own", conv = "own", attention = "own";
 };
 

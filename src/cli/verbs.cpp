@@ -70,6 +70,7 @@ void add_where(CLI::App* verb, DeviceOptions& o) {
   verb->add_option("--conv", o.conv, "with cuda: whose kernels")->check(CLI::IsMember({"own", "cudnn"}));
   verb->add_option("--attention", o.attention, "with cuda: whose kernels; cudnn: bf16 alone, and masks by our own")->check(CLI::IsMember({"own", "cudnn"}));
   verb->add_flag("--tf32", o.tf32, "with cuda: f32 products may round their factors to 10 bits, on tensor cores");
+  verb->add_flag("--cuda-graphs", o.cuda_graphs, "with cuda: launches between two waits of the host as one CUDA graph; same bits");
   add_threads_and_isa(verb, o.threads, o.isa);
 }
 

@@ -118,7 +118,9 @@ class CpuBackend final : public Backend {
   void adamw(const AdamWArgs& args) override { if (computes_) optim_kernels(ctx_.isa).adamw(ctx_, args); }
   void sgd(const SgdArgs& args) override { if (computes_) optim_kernels(ctx_.isa).sgd(ctx_, args); }
   void ema(const EmaArgs& args) override { if (computes_) optim_kernels(ctx_.isa).ema(ctx_, args); }
-  double sum_of_squares(const View& x) override { return !computes_ ? 0 : pick(reduce_kernels(ctx_.isa), x.dtype).dot(ctx_, x.data, x.data, x.shape.numel()); }
+  void sums_of_squares(std::span<const View> xs, double* sums) override {
+    for (const View& x : xs) *sums++ = !computes_ ? 0 : pick(reduce_kernels(ctx_.isa), x.dtype).dot(ctx_, x.data, x.data, x.shape.numel());
+  }
   void group_norm(DType t, const GroupNormArgs& args) override { if (computes_) pick(norm_kernels(ctx_.isa), t).group_norm(ctx_, args); }
   void group_norm_grad(DType t, const GroupNormGradArgs& args) override { if (computes_) pick(norm_kernels(ctx_.isa), t).group_norm_grad(ctx_, args); }
   void layer_norm(DType t, const LayerNormArgs& args) override { if (computes_) pick(norm_kernels(ctx_.isa), t).layer_norm(ctx_, args); }

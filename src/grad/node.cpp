@@ -4,6 +4,7 @@
 #include <map>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "backend.hpp"
 #include "sspo/grad/trace.hpp"
@@ -82,6 +83,25 @@ namespace detail {
 namespace {
 thread_local RecordingPause* pause = nullptr;
 thread_local unsigned deepest = 0;  // of this thread's nodes
+thread_local const OpInProgress* in_progress = nullptr;
+}
+
+OpInProgress::OpInProgress(const OpInfo& op, std::span<const Tensor> inputs, Site at, bool gradient)
+    : op_(op), inputs_(inputs), at_(in_progress && in_progress->at_.line ? in_progress->at_ : at), gradient_(gradient), outer_(in_progress), outer_label_(memory_label()) {
+  in_progress = this;
+  memory_label() = op.name.data();
+}
+OpInProgress::~OpInProgress() {
+  in_progress = outer_;
+  memory_label() = outer_label_;
+}
+const OpInProgress* OpInProgress::current() { return in_progress; }
+std::string OpInProgress::text() const {
+  std::string text = (gradient_ ? "the gradient of " : "") + std::string(op_.name);
+  const char* between = " of ";
+  for (const Tensor& x : inputs_)
+    if (x.defined()) text += std::exchange(between, ", ") + x.str();
+  return outer_ ? text + ", within " + outer_->text() : text;
 }
 
 RecordingPause::RecordingPause() : outer_(pause) { pause = this; }
@@ -98,7 +118,7 @@ void RecordingPause::meet(const Tensor& x) {
 }
 bool RecordingPause::met_tracked() const { return met_; }
 
-CallRecord::CallRecord(const OpInfo& op, std::span<const Tensor> inputs, Site at) : op_(op), inputs_(inputs), outer_label_(memory_label()) {
+CallRecord::CallRecord(const OpInfo& op, std::span<const Tensor> inputs, Site at) : op_(op), inputs_(inputs), progress_(op, inputs, at) {
   const Tensor* first = nullptr;
   for (const Tensor& x : inputs) {
     if (!x.defined()) continue;
@@ -115,11 +135,8 @@ CallRecord::CallRecord(const OpInfo& op, std::span<const Tensor> inputs, Site at
     for (const Tensor& x : inputs)
       if (x.defined()) pause->meet(x);
   }
-  memory_label() = op.name.data();
   if (Trace* trace = first->device().state().trace) start_us_ = trace->now_us();
 }
-
-CallRecord::~CallRecord() { memory_label() = outer_label_; }
 
 void CallRecord::finish(const Tensor& y) {
   if (FiniteWatch* watch = FiniteWatch::current()) watch->look(op_.name, inputs_, y);

@@ -145,6 +145,7 @@ void walk(const Tensor& y, Tensor seed, bool differentiable, const Stops& stops,
     std::vector<bool> need;
     for (const Edge& e : n.inputs) need.push_back(e.node != nullptr);
     Tensors grads;
+    const detail::OpInProgress progress(*n.op, n.kept, at, true);
     if (!differentiable && n.op == &recompute_info) {
       gradient_through(n.reference, n.kept, need, top.g, false, into, to_input, at);
     } else if (!differentiable) {

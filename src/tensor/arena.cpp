@@ -89,18 +89,40 @@ struct Arena::State {
   std::map<Address, std::size_t> chunks;  // start, bytes
   MemoryStats stats{};
 
+  void* allocate(std::size_t bytes, const char* what);
+
   void add_chunk(std::size_t bytes, const char* what) {
-    const std::size_t size = round_up(std::max(bytes, std::min(chunk_min, std::max(huge_page, stats.reserved / 2))), huge_page);
-    void* const chunk = source->take(size);
+    std::size_t size = round_up(std::max(bytes, std::min(chunk_min, std::max(huge_page, stats.reserved / 2))), huge_page);
+    void* chunk = source->take(size);
+    if (!chunk) {  // no more than is needed, out of what lies idle
+      trim();
+      chunk = source->take(size = round_up(bytes, huge_page));
+    }
     if (!chunk)
       fail({.op = what, .what = "the device has no memory left", .expected = mebibytes(bytes) + " more",
             .got = mebibytes(stats.reserved) + " reserved, " + mebibytes(stats.in_use) + " in use: " + holders(),
-            .hint = "use a smaller batch, or recompute() around large blocks", .kind = ErrorKind::memory}, Site{});
+            .hint = "use a smaller batch, or recompute() around large blocks; --max-memory says before the first step what does not fit", .kind = ErrorKind::memory}, Site{});
     const Address start = Address(chunk);
     chunks[start] = size;
     blocks[start] = {size, start, nullptr};
     free_blocks.insert({size, start});
     stats.reserved += size;
+  }
+
+  // Gives chunks without a block in use back.
+  void trim() {
+    for (auto chunk = chunks.begin(); chunk != chunks.end();) {
+      const auto block = blocks.find(chunk->first);
+      if (block->second.holder || block->second.size != chunk->second) {
+        ++chunk;
+        continue;
+      }
+      free_blocks.erase({block->second.size, block->first});
+      blocks.erase(block);
+      source->give(reinterpret_cast<void*>(chunk->first), chunk->second);
+      stats.reserved -= chunk->second;
+      chunk = chunks.erase(chunk);
+    }
   }
 
   std::string holders() const {
@@ -127,36 +149,46 @@ Arena::~Arena() {
 }
 
 void* Arena::allocate(std::size_t bytes, const char* what) {
-  State& s = *state_;
+  void* const block = state_->allocate(bytes, what);
+  if (!state_->options.fill_with_nan) return block;
+  try {
+    state_->source->fill(block, 0xff, bytes);
+  } catch (...) {  // a device may fail to
+    release(block);
+    throw;
+  }
+  return block;
+}
+
+void* Arena::State::allocate(std::size_t bytes, const char* what) {
   if (bytes > (std::size_t(1) << 48))
     fail({.op = what, .what = "allocation too large", .expected = "at most 2^48 bytes", .got = std::to_string(bytes) + " bytes",
           .kind = ErrorKind::memory}, Site{});
-  const std::size_t size = round_up(std::max<std::size_t>(bytes, 1) + s.source->apart(), alignment);
-  const std::lock_guard lock(s.mutex);
-  if (s.options.budget && s.stats.in_use + size > s.options.budget)
-    fail({.op = what, .what = "memory budget exceeded", .expected = "at most " + mebibytes(s.options.budget) + " in use",
-          .got = mebibytes(s.stats.in_use) + " in use and " + mebibytes(size) + " more; held by " + s.holders(),
-          .hint = "raise the budget, use a smaller batch, or recompute() around large blocks",
+  const std::size_t size = round_up(std::max<std::size_t>(bytes, 1) + source->apart(), alignment);
+  const std::lock_guard lock(mutex);
+  if (options.budget && stats.in_use + size > options.budget)
+    fail({.op = what, .what = "memory budget exceeded", .expected = "at most " + mebibytes(options.budget) + " in use",
+          .got = mebibytes(stats.in_use) + " in use and " + mebibytes(size) + " more; held by " + holders(),
+          .hint = "raise the budget (--max-memory), use a smaller batch, or recompute() around large blocks",
           .kind = ErrorKind::memory}, Site{});
-  auto fit = s.free_blocks.lower_bound({size, 0});  // the smallest block that holds it
-  if (fit == s.free_blocks.end()) {
-    s.add_chunk(size, what);
-    fit = s.free_blocks.lower_bound({size, 0});
+  auto fit = free_blocks.lower_bound({size, 0});  // the smallest block that holds it
+  if (fit == free_blocks.end()) {
+    add_chunk(size, what);
+    fit = free_blocks.lower_bound({size, 0});
   }
   const auto address = fit->second;
-  s.free_blocks.erase(fit);
-  State::Block& block = s.blocks[address];
+  free_blocks.erase(fit);
+  Block& block = blocks[address];
   if (const std::size_t rest = block.size - size) {
-    s.blocks[address + size] = {rest, block.chunk, nullptr};
-    s.free_blocks.insert({rest, address + size});
+    blocks[address + size] = {rest, block.chunk, nullptr};
+    free_blocks.insert({rest, address + size});
     block.size = size;
   }
   block.holder = what;
-  s.stats.in_use += size;
-  s.stats.peak = std::max(s.stats.peak, s.stats.in_use);
-  ++s.stats.blocks;
-  s.source->lent(reinterpret_cast<void*>(address), bytes, what);
-  if (s.options.fill_with_nan) s.source->fill(reinterpret_cast<void*>(address), 0xff, bytes);
+  stats.in_use += size;
+  stats.peak = std::max(stats.peak, stats.in_use);
+  ++stats.blocks;
+  source->lent(reinterpret_cast<void*>(address), bytes, what);
   return reinterpret_cast<void*>(address);
 }
 
@@ -198,20 +230,8 @@ void Arena::reset_peak() {
 }
 
 void Arena::trim() {
-  State& s = *state_;
-  const std::lock_guard lock(s.mutex);
-  for (auto chunk = s.chunks.begin(); chunk != s.chunks.end();) {
-    const auto block = s.blocks.find(chunk->first);
-    if (block->second.holder || block->second.size != chunk->second) {
-      ++chunk;
-      continue;
-    }
-    s.free_blocks.erase({block->second.size, block->first});
-    s.blocks.erase(block);
-    s.source->give(reinterpret_cast<void*>(chunk->first), chunk->second);
-    s.stats.reserved -= chunk->second;
-    chunk = s.chunks.erase(chunk);
-  }
+  const std::lock_guard lock(state_->mutex);
+  state_->trim();
 }
 
 std::string Arena::holders() const {

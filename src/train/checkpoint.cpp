@@ -101,7 +101,12 @@ bool all_finite(const Tensor& x) {
   if (!is_floating(x.dtype()) || x.numel() == 0) return true;
   Tensor y = contiguous(detach(x));
   if (y.dtype() == DType::f16) y = cast(y, DType::f32);
-  if (y.dtype() != DType::f64) return std::isfinite(backend(y.device()).sum_of_squares(view(y)));  // in double: no f32 overflows it
+  if (y.dtype() != DType::f64) {  // summed in double: no f32 overflows it
+    const View all = view(y);
+    double sum = 0;
+    backend(y.device()).sums_of_squares({&all, 1}, &sum);
+    return std::isfinite(sum);
+  }
   const std::vector<double> values = y.to_vector<double>();
   return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
 }

@@ -1,6 +1,7 @@
 #include "sspo/train/optimizer.hpp"
 
 #include <cmath>
+#include <numeric>
 
 #include "backend.hpp"
 #include "sspo/ops/elementwise.hpp"
@@ -39,13 +40,24 @@ void check_trainable(const char* op, const Param& p) {
 }  // namespace
 
 double global_norm(const Gradients& g) {
-  double sum = 0;
+  std::vector<double> sums(g.size());
+  std::vector<View> together;  // those of one device that need no copy
+  std::vector<std::size_t> places;
+  std::size_t place = 0;
   for (const auto& e : g) {
     Tensor x = contiguous(detach(e.value));
     if (x.dtype() == DType::f16) x = cast(x, DType::f32);
-    if (x.numel()) sum += backend(x.device()).sum_of_squares(view(x));
+    const View all = view(x);
+    if (x.numel() > 0 && x.storage() == e.value.storage() && x.device() == g.begin()->value.device()) together.push_back(all), places.push_back(place);
+    else if (x.numel() > 0) backend(x.device()).sums_of_squares({&all, 1}, &sums[place]);
+    ++place;
   }
-  return std::sqrt(sum);
+  if (!together.empty()) {
+    std::vector<double> found(together.size());
+    backend(g.begin()->value.device()).sums_of_squares(together, found.data());
+    for (std::size_t i = 0; i < places.size(); ++i) sums[places[i]] = found[i];
+  }
+  return std::sqrt(std::accumulate(sums.begin(), sums.end(), 0.0));
 }
 
 ClippedGradients clip_norm(Gradients g, double max_norm, Site at) {
@@ -85,10 +97,13 @@ void AdamW::apply(const Gradients& g, double scale, double lr, Site at) {
   for (std::size_t i = 0; i < moments_.size(); ++i)
     if (grads[i].defined())
       rows.push_back({numbers(moments_[i].param.value()), grads[i].data<float>(), numbers(moments_[i].m), numbers(moments_[i].v), grads[i].numel(), options.weight_decay});
-  ++steps_;
-  if (rows.empty()) return;
+  if (rows.empty()) {
+    ++steps_;
+    return;
+  }
   backend(moments_[0].m.device()).adamw({.tensors = rows.data(), .count = Index(rows.size()), .lr = lr, .beta1 = options.beta1, .beta2 = options.beta2,
-                                         .eps = options.eps, .step = steps_, .grad_scale = scale});
+                                         .eps = options.eps, .step = steps_ + 1, .grad_scale = scale});
+  ++steps_;
   for (std::size_t i = 0; i < moments_.size(); ++i)
     if (grads[i].defined()) moments_[i].param.changed();
 }

@@ -464,9 +464,13 @@ TEST_CASE("attention: what has no kernel is one clear error") {
 
 TEST_CASE("attention: the widest heads within 99 KiB of shared memory; what wants more is one clear error") {
   struct Smaller {
-    const std::size_t whole = limits().shared_per_block;
-    explicit Smaller(std::size_t bytes) { set_shared_per_block(bytes); }
-    ~Smaller() { set_shared_per_block(whole); }
+    const DeviceLimits whole = limits();
+    explicit Smaller(std::size_t bytes) {
+      DeviceLimits l = whole;
+      l.shared_per_block = bytes;
+      set_limits(l);
+    }
+    ~Smaller() { set_limits(whole); }
   };
   const auto said = [](auto&& run) -> std::string {
     try {

@@ -106,8 +106,17 @@ TEST_CASE_TEMPLATE("sum of squares in f64", T, float, double, bf16) {
     const Placed<T> dx(d, x);
     double truth = 0;
     for (double v : numbers(x)) truth += v * v;
-    const Results got = repeatable([&] { return Results{{sum_of_squares(d.ctx, dtype_of<T>, n, dx.data())}}; });
+    const View all{const_cast<T*>(dx.data()), dtype_of<T>, {n}, {1}}, half{all.data, all.dtype, {n / 2}, {1}};
+    const Results got = repeatable([&] {
+      Results sums{{0, 0, 0}};
+      sums_of_squares(d.ctx, std::vector<View>{all, half, all}, sums[0].data());
+      return sums;
+    });
+    double half_truth = 0;
+    for (const std::vector<double> values = numbers(x); const double v : std::span(values).first(std::size_t(n / 2))) half_truth += v * v;
     CHECK(std::fabs(got[0][0] - truth) <= 1e-13 * truth);
+    CHECK(std::fabs(got[0][1] - half_truth) <= 1e-13 * half_truth);
+    CHECK(got[0][2] == got[0][0]);
   }
 }
 

@@ -197,6 +197,7 @@ TEST_CASE("a launch beyond the device's limits is one clear error") {
   refused({.kernel = "tall", .grid = {1, 70000}, .block = {32}}, "70000");
   refused({.kernel = "roomy", .grid = {1}, .block = {32}, .shared_bytes = 300000}, "300000");
   refused({.kernel = "none", .grid = {0}, .block = {32}}, "blocks along x");
+  refused({.kernel = "deep", .grid = {1}, .block = {1, 1, 65}}, "along z");
 }
 
 TEST_CASE("cp.async: what is not valid is filled with zeros") {

@@ -6,10 +6,29 @@
 
 namespace sspo::detail {
 
+// While one lives, this thread computes an op or its gradient: who holds memory in reports, what a device's errors name.
+class OpInProgress {
+ public:
+  OpInProgress(const OpInfo& op, std::span<const Tensor> inputs, Site at, bool gradient = false);
+  ~OpInProgress();
+  OpInProgress(const OpInProgress&) = delete;
+  static const OpInProgress* current();  // null: none
+  std::string_view name() const { return op_.name; }
+  std::string text() const;  // "conv2d of [2, 8, 8, 4] f32, [8, 3, 3, 4] f32"; "the gradient of conv2d of ..."
+  Site at() const { return at_; }
+
+ private:
+  const OpInfo& op_;
+  std::span<const Tensor> inputs_;
+  Site at_;
+  bool gradient_;
+  const OpInProgress* outer_;
+  const char* outer_label_;
+};
+
 // One call of an op, from its checks to its trace event.
 struct CallRecord {
-  CallRecord(const OpInfo& op, std::span<const Tensor> inputs, Site at);  // checks devices, opens trace and memory label
-  ~CallRecord();
+  CallRecord(const OpInfo& op, std::span<const Tensor> inputs, Site at);  // checks devices, opens the trace event
   CallRecord(const CallRecord&) = delete;
   bool tracked = false;
   void finish(const Tensor& y);  // closes the trace event
@@ -17,7 +36,7 @@ struct CallRecord {
  private:
   const OpInfo& op_;
   std::span<const Tensor> inputs_;
-  const char* outer_label_;
+  OpInProgress progress_;
   double start_us_ = -1;
 };
 // While one lives on this thread nothing is recorded: how recompute() runs its function the first time.
