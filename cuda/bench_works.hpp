@@ -1,4 +1,4 @@
-// Works of the engine whose kernels are measured: their traffic on cuda-sim (bench.cpp), their times on a GPU (gpu/bench.cpp).
+// Works of the engine whose kernels' traffic bench.cpp counts.
 #pragma once
 #include <functional>
 #include <memory>
@@ -11,7 +11,6 @@
 #include "sspo/train/optimizer.hpp"
 
 namespace sspo::cuda_bench {
-
 
 struct Work {
   std::string name;
@@ -43,11 +42,10 @@ inline void both(std::vector<Work>& all, const std::string& name, double flops, 
                  }});
 }
 
-// `scale`: 1 for a simulator; 16 gives a GPU work of the size that training has.
-inline std::vector<Work> works(const Device& device, const Device& tf32, Index scale = 1) {
+inline std::vector<Work> works(const Device& device, const Device& tf32) {
   std::vector<Work> all;
   const auto numbers = [](const Shape& shape, DType t, const Device& d) { return cast(normal(Rng{1}, shape, d), t); };
-  const Index n = 256 * scale, batch = 2 * scale, rows = 256 * scale;
+  const Index n = 256, batch = 2, rows = 256;
   const double square = double(n) * double(n), pairs = double(rows) * double(rows);
   const auto product = [&](DType t, const Device& d, const std::string& type) {
     const Tensor a = numbers({n, n}, t, d);
@@ -77,7 +75,7 @@ inline std::vector<Work> works(const Device& device, const Device& tf32, Index s
     add("add a row to", {{rows, 512}, {512}}, double(rows) * 512, [](const auto& in) { return in[0] + in[1]; });
   }
   product(DType::f32, tf32, "tf32"), attend(DType::f32, tf32, "tf32");
-  const Index size = 65536 * scale;
+  const Index size = 65536;
   const auto params = std::make_shared<Params>(device);
   params->add("p", normal(Rng{2}, {size}, device));
   const auto adamw = std::make_shared<AdamW>(*params, AdamW::Options{.lr = 1e-3});

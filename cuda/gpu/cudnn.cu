@@ -187,16 +187,16 @@ void build(Graph& g, const AttentionPlan& p) { p.backward ? build_backward(g, p)
 
 class Library {
  public:
-  explicit Library(const Request& request) { check(cudnnCreate(&handle_), "making its handle", request); }
+  explicit Library(const Request& request) { check(dnn().cudnnCreate(&handle_), "making its handle", request); }
   ~Library() {
     plans_.clear();
-    (void)cudnnDestroy(handle_);
+    (void)dnn().cudnnDestroy(handle_);
   }
   Library(const Library&) = delete;
   Library& operator=(const Library&) = delete;
 
   template <class Plan> void run(const Context& ctx, const Plan& p, const Request& request) {
-    check(cudnnSetStream(handle_, static_cast<cudaStream_t>(ctx.stream.handle())), "taking a stream", request);
+    check(dnn().cudnnSetStream(handle_, static_cast<cudaStream_t>(ctx.stream.handle())), "taking a stream", request);
     const std::vector<const Tensor4*> tensors = p.tensors();
     const Executable& e = plan_for(p, tensors, request);
     const LibraryWorkspace space(ctx, e.workspace, request.op);
@@ -208,7 +208,7 @@ class Library {
     call.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, std::int64_t(ids.size()), ids.data());
     call.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, std::int64_t(pointers.size()), pointers.data());
     call.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &scratch).finish("handing over pointers");
-    check(cudnnBackendExecute(handle_, static_cast<cudnnBackendDescriptor_t>(e.plan.get()), call.raw()), "running its plan", request);
+    check(dnn().cudnnBackendExecute(handle_, static_cast<cudnnBackendDescriptor_t>(e.plan.get()), call.raw()), "running its plan", request);
   }
 
  private:

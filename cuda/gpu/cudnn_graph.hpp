@@ -9,11 +9,30 @@
 #include <utility>
 
 #include "../library_plan.hpp"
-#include "sspo/base/error.hpp"
+#include "shared_library.hpp"
 
 namespace sspo::cuda::inline gpu {
 
 using library::Tensor4;
+
+struct Dnn {
+  library::SharedLibrary file{"cuDNN", "libcudnn.so." + std::to_string(CUDNN_MAJOR), "--conv own --attention own"};
+  SSPO_ENTRY(cudnnBackendCreateDescriptor);
+  SSPO_ENTRY(cudnnBackendDestroyDescriptor);
+  SSPO_ENTRY(cudnnBackendExecute);
+  SSPO_ENTRY(cudnnBackendFinalize);
+  SSPO_ENTRY(cudnnBackendGetAttribute);
+  SSPO_ENTRY(cudnnBackendSetAttribute);
+  SSPO_ENTRY(cudnnCreate);
+  SSPO_ENTRY(cudnnDestroy);
+  SSPO_ENTRY(cudnnGetErrorString);
+  SSPO_ENTRY(cudnnGetLastErrorString);
+  SSPO_ENTRY(cudnnSetStream);
+};
+inline const Dnn& dnn() {
+  static const Dnn all;
+  return all;
+}
 
 // What is asked of cuDNN, for errors.
 struct Request {
@@ -29,8 +48,8 @@ struct Request {
 inline void check(cudnnStatus_t status, const char* what, const Request& request) {
   if (status == CUDNN_STATUS_SUCCESS) return;
   char detail[512] = {};
-  cudnnGetLastErrorString(detail, sizeof detail);
-  refuse(request, std::string(what) + " failed: " + cudnnGetErrorString(status) + (*detail ? std::string(" (") + detail + ")" : ""));
+  dnn().cudnnGetLastErrorString(detail, sizeof detail);
+  refuse(request, std::string(what) + " failed: " + dnn().cudnnGetErrorString(status) + (*detail ? std::string(" (") + detail + ")" : ""));
 }
 
 inline cudnnDataType_t type_of(DType t) {
@@ -47,14 +66,14 @@ inline cudnnDataType_t type_of(DType t) {
 class Descriptor {
  public:
   Descriptor(cudnnBackendDescriptorType_t kind, const Request& request) : request_(&request) {
-    must(cudnnBackendCreateDescriptor(kind, &it_), "making a descriptor");
+    must(dnn().cudnnBackendCreateDescriptor(kind, &it_), "making a descriptor");
   }
-  ~Descriptor() { if (it_) (void)cudnnBackendDestroyDescriptor(it_); }
+  ~Descriptor() { if (it_) (void)dnn().cudnnBackendDestroyDescriptor(it_); }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
 
   Descriptor& set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, std::int64_t count, const void* values) {
-    must(cudnnBackendSetAttribute(it_, name, type, count, values), "describing a graph");
+    must(dnn().cudnnBackendSetAttribute(it_, name, type, count, values), "describing a graph");
     return *this;
   }
   Descriptor& set(cudnnBackendAttributeName_t name, std::int64_t value) { return set(name, CUDNN_TYPE_INT64, 1, &value); }
@@ -66,14 +85,14 @@ class Descriptor {
     for (std::size_t i = 0; i < N; ++i) wide[i] = values[i];
     return set(name, CUDNN_TYPE_INT64, N, wide);
   }
-  cudnnStatus_t try_finish() { return cudnnBackendFinalize(it_); }
+  cudnnStatus_t try_finish() { return dnn().cudnnBackendFinalize(it_); }
   Descriptor& finish(const char* what) {
     must(try_finish(), what);
     return *this;
   }
   std::int64_t get(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, std::int64_t most, void* values) const {
     std::int64_t count = 0;
-    must(cudnnBackendGetAttribute(it_, name, type, most, &count, values), "reading a descriptor");
+    must(dnn().cudnnBackendGetAttribute(it_, name, type, most, &count, values), "reading a descriptor");
     return count;
   }
   cudnnBackendDescriptor_t raw() const { return it_; }
@@ -180,7 +199,7 @@ struct Rules {
 
 // An engine made ready for one graph.
 struct Destroy {
-  void operator()(void* descriptor) const { (void)cudnnBackendDestroyDescriptor(static_cast<cudnnBackendDescriptor_t>(descriptor)); }
+  void operator()(void* descriptor) const { (void)dnn().cudnnBackendDestroyDescriptor(static_cast<cudnnBackendDescriptor_t>(descriptor)); }
 };
 struct Executable {
   std::unique_ptr<void, Destroy> configuration, plan;  // the plan refers to its configuration
@@ -200,7 +219,7 @@ inline Executable compile(const Graph& graph, const Rules& rules, const Target& 
     if (target.device) heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *target.device);
     if (heuristics.try_finish() != CUDNN_STATUS_SUCCESS) continue;  // knows nothing of this graph
     std::int64_t count = 0;
-    const auto counted = cudnnBackendGetAttribute(heuristics.raw(), CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &count, nullptr);
+    const auto counted = dnn().cudnnBackendGetAttribute(heuristics.raw(), CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &count, nullptr);
     if (counted != CUDNN_STATUS_SUCCESS || count == 0) continue;
     std::deque<Descriptor> choices;
     std::vector<cudnnBackendDescriptor_t> raw;

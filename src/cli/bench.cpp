@@ -5,11 +5,12 @@
 #include <filesystem>
 #include <vector>
 
-#include "sspo/base/error.hpp"
+#include "cli/device.hpp"
 
 namespace sspo::cli {
 
 void bench(const BenchCommand& o) {
+  if (o.device == "cuda") (void)device_of({.device = o.device});  // without a GPU, that is what there is to say
   if (o.device != "cuda-sim")
     fail({.op = "bench", .what = "the times of a CPU or GPU beside their rivals' are measured by programs of their own", .expected = "--device cuda-sim", .got = "--device " + o.device,
           .hint = o.device == "cuda" ? "scripts/gpu-check" : "bench/run"}, Site{});

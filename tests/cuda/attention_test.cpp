@@ -555,7 +555,7 @@ TEST_CASE("attention: whole sectors, no bank conflicts, arrays moved as often as
   run(double{}, {1, 1, 32, 32, 64}, "simt", {32, 32}, {32, 32}, {32, 32});
 }
 
-TEST_CASE("attention: products on tensor cores: 2 forward and 7 backward, by counting") {
+TEST_CASE("attention: products on tensor cores: 2 forward and 7 backward, by counting" * doctest::skip(!counts)) {
   const auto run = [&]<class T>(T, const Case& c) {
     INFO(name_of(c));
     reset_counters();

@@ -100,6 +100,7 @@ TEST_CASE("copy: traffic is the least that the bytes allow") {
   require_no_findings();
 }
 
+#if !defined(__CUDACC__)  // there these are functions of the device
 TEST_CASE("Divisor: quotients of everything below 2^31") {
   std::mt19937 rng(3);
   for (int round = 0; round < 200000; ++round) {
@@ -132,3 +133,4 @@ TEST_CASE("Walk: merges what every view allows, and falls into parts") {
     CHECK(seen == 420);
   }
 }
+#endif

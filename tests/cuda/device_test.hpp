@@ -7,6 +7,12 @@
 
 namespace sspo::cuda {
 
+#if defined(__CUDACC__)
+inline constexpr bool counts = false;  // sim_on_gpu.cpp
+#else
+inline constexpr bool counts = true;   // launches, blocks, products; traffic in the checking build
+#endif
+
 struct TestScratch : Scratch {
   void* take(std::size_t bytes, const char* what) override { return allocate(bytes, what); }
   void give(void* p) noexcept override { release(p); }

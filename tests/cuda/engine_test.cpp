@@ -1,12 +1,12 @@
-// Every op of the engine on cuda-sim (or, with SSPO_TEST_ON_GPU, a GPU), under the checks of sspo/testing.hpp: gradients, reference,
+// Every op of the engine on cuda-sim (or a GPU), under the checks of sspo/testing.hpp: gradients, reference,
 // parity, views, repeatability, and against the CPU.
 #include <doctest/doctest.h>
 
 #include <cmath>
 #include <cstring>
 
+#include "device_under_test.hpp"
 #include "small_training.hpp"
-#include "sspo/cuda.hpp"
 #include "sspo/ops/all.hpp"
 #include "sspo/testing.hpp"
 
@@ -14,17 +14,9 @@ using namespace sspo;
 
 namespace {
 
-Device device_of(const CudaOptions& options) {
-#if SSPO_TEST_ON_GPU
-  return cuda_device(options);
-#else
-  return cuda_sim_device(options);
-#endif
-}
-
 template <class List>
 void check_all() {
-  static const Device device = device_of({.fill_with_nan = true});
+  static const Device device = device_under_test({.fill_with_nan = true});
   List::for_each([]<class O>() {
     const testing::CheckReport report = testing::check_op<O>({.device = device});
     INFO(report.text());
@@ -44,7 +36,7 @@ TEST_CASE("cuda: conv2d") { check_all<OpList<Conv2d>>(); }
 TEST_CASE("cuda: attention") { check_all<OpList<Attention>>(); }
 TEST_CASE("cuda: attention as tf32 where the device's options allow it") {
   const auto numbers = [](bool tf32) {  // o and the gradients
-    const Device device = device_of({.tf32 = tf32});
+    const Device device = device_under_test({.tf32 = tf32});
     const auto heads = [&](const char* name) { return track(normal(Rng{1} / name, {1, 40, 2, 40}, device), name); };
     const Tensor q = heads("q"), k = heads("k"), v = heads("v"), o = attention(q, k, v);
     const Gradients g = backward(o, {.seed = ones_like(o)});
@@ -66,7 +58,7 @@ TEST_CASE("cuda: attention as tf32 where the device's options allow it") {
 }
 TEST_CASE("cuda: fused ops") { check_all<FusedOps>(); }
 TEST_CASE("cuda: training by graphs, the same bits") {
-  const std::vector<float> plain = training(device_of({.fill_with_nan = true})), graphs = training(device_of({.graphs = true, .fill_with_nan = true}));
+  const std::vector<float> plain = training(device_under_test({.fill_with_nan = true})), graphs = training(device_under_test({.graphs = true, .fill_with_nan = true}));
   REQUIRE(plain.size() == graphs.size());
   CHECK(std::memcmp(plain.data(), graphs.data(), plain.size() * sizeof(float)) == 0);
 }

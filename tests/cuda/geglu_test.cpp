@@ -28,8 +28,8 @@ TEST_CASE_TEMPLATE("geglu: odd shapes", T, float, double, bf16) {
     const auto h = randn<T>(2 * s.rows * s.width, 1, 0, 2), g = randn<T>(s.rows * s.width, 2);
     const Doubles wide_h = numbers(h), wide_g = numbers(g);
     Doubles y(wide_g.size()), dh(wide_h.size());
-    on_cpu().geglu(DType::f64, {s.rows, s.width, wide_h.data(), y.data()});
-    on_cpu().geglu_grad(DType::f64, {s.rows, s.width, wide_h.data(), wide_g.data(), dh.data()});
+    on_cpu().geglu(DType::f64, kernels::GegluArgs{s.rows, s.width, wide_h.data(), y.data()});  // named for nvcc, which garbles the bare list here
+    on_cpu().geglu_grad(DType::f64, kernels::GegluGradArgs{s.rows, s.width, wide_h.data(), wide_g.data(), dh.data()});
     CHECK(error(repeatable([&] { return geglu_on(d, s.rows, s.width, h, s.offset); })[0], y) <= tol);
     const Results apart = repeatable([&] { return geglu_grad_on(d, s.rows, s.width, h, g, false, s.offset); });
     CHECK(error(apart[0], dh) <= tol);

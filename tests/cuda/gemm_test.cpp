@@ -171,7 +171,7 @@ TEST_CASE("gemm on the device: big tiles") {  // where there are tiles for a who
   const auto product = [](Layout a, Layout b, bool tf32 = false) { return Case{.batch = 128, .m = 65, .n = 72, .k = 24, .a = a, .b = b, .tf32 = tf32}; };
   reset_counters();
   check<bf16, bf16>(product(k_inside, k_outside), false);
-  CHECK(counters()[0].blocks == 128);
+  if (counts) CHECK(counters()[0].blocks == 128);
   check<bf16, float>(product(k_outside, k_inside), false);
   check<float, float>(product(k_inside, k_outside, true), false);
   check<float, float>(product(k_outside, k_inside, true), false);

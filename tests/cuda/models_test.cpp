@@ -1,12 +1,12 @@
-// Whole models on cuda-sim against the CPU: text encoder, UNet and decoder forward and backward, ten SSPO steps, a sample of four
+// Whole models on cuda-sim (or a GPU) against the CPU: text encoder, UNet and decoder forward and backward, ten SSPO steps, a sample of four
 // steps; of the small pipeline in tests/golden/pipeline. In the checking build, under several schedules, without a finding.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 
+#include "device_under_test.hpp"
 #include "models/golden.hpp"
 #include "sim/sim.hpp"
-#include "sspo/cuda.hpp"
 #include "sspo/models/stable_diffusion.hpp"
 #include "sspo/train/preference.hpp"
 
@@ -119,30 +119,30 @@ void without_findings(const std::string& what) {
 
 }  // namespace
 
-TEST_CASE("cuda-sim: text encoder, UNet and autoencoder, values and all gradients, as on the CPU") {
+TEST_CASE("cuda: text encoder, UNet and autoencoder, values and all gradients, as on the CPU") {
   const std::vector<Named> truth = picture_and_gradients(DType::f64, Device::cpu());
-  check_close(picture_and_gradients(DType::f64, cuda_sim_device({.fill_with_nan = true})), truth, 1e-9);
+  check_close(picture_and_gradients(DType::f64, device_under_test({.fill_with_nan = true})), truth, 1e-9);
   without_findings("models in double");
   for (const DType dtype : {DType::f32, DType::bf16}) {
     const std::vector<Named> expected = picture_and_gradients(dtype, Device::cpu());
     for (std::uint64_t seed : {0, 1}) {
       cuda::set_schedule(seed);
       INFO("schedule ", seed, " ", std::string(name_of(dtype)));
-      check_as_near(picture_and_gradients(dtype, cuda_sim_device({.fill_with_nan = true})), expected, truth, dtype == DType::f32 ? 1e-5 : 0.02);
+      check_as_near(picture_and_gradients(dtype, device_under_test({.fill_with_nan = true})), expected, truth, dtype == DType::f32 ? 1e-5 : 0.02);
       without_findings("models");
     }
   }
   cuda::set_schedule(0);
 }
 
-TEST_CASE("cuda-sim: ten SSPO steps and a sample of four, as on the CPU") {
+TEST_CASE("cuda: ten SSPO steps and a sample of four, as on the CPU") {
   const std::vector<Named> expected = sspo_steps(Device::cpu());
-  check_close(sspo_steps(cuda_sim_device({.fill_with_nan = true})), expected, 1e-4);
+  check_close(sspo_steps(device_under_test({.fill_with_nan = true})), expected, 1e-4);
   without_findings("SSPO");
 }
 
-TEST_CASE("cuda-sim: a device's memory is counted, reused and bounded") {
-  const Device device = cuda_sim_device({.budget = 1 << 20});
+TEST_CASE("cuda: a device's memory is counted, reused and bounded") {
+  const Device device = device_under_test({.budget = 1 << 20});
   {
     const Tensor x = zeros({1024}, DType::f32, device);
     CHECK(device.memory().in_use >= 4096);

@@ -23,13 +23,14 @@ Twin numbers(TestDevice& d, DType dtype, Index n, unsigned seed) {
   std::normal_distribution<double> normal;
   Bytes b(std::size_t(n) * size_of(dtype));
   visit(dtype, [&]<class T>(std::type_identity<T>) {
-    if constexpr (is_floating(dtype_of<T>))
+    if constexpr (is_floating(dtype_of<T>)) {
       for (Index i = 0; i < n; ++i) {
         T x;
         if constexpr (sizeof(T) == 2) x = T(float(normal(rng)));
         else x = T(normal(rng));
         std::memcpy(b.data() + std::size_t(i) * sizeof(T), &x, sizeof x);
       }
+    }
   });
   return Twin(d, dtype, std::move(b));
 }

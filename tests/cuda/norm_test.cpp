@@ -164,7 +164,7 @@ TEST_CASE_TEMPLATE("layer norm gradient: odd shapes", T, float, double, bf16) {
       const Results got = repeatable([&] { return layer_norm_grad_on(d, s.rows, s.C, x, w, g, stats[1], stats[2], s.offset); });
       const Doubles dx = numbers(x), dw = numbers(gamma), dg = numbers(g);
       Doubles truth(x.size()), tg(std::size_t(s.C)), tb(tg);
-      on_cpu().layer_norm_grad(DType::f64, {s.rows, s.C, dx.data(), affine ? dw.data() : nullptr, dg.data(), stats[1].data(), stats[2].data(), truth.data(), tg.data(), tb.data()});
+      on_cpu().layer_norm_grad(DType::f64, LayerNormGradArgs{s.rows, s.C, dx.data(), affine ? dw.data() : nullptr, dg.data(), stats[1].data(), stats[2].data(), truth.data(), tg.data(), tb.data()});
       CHECK(error(got[0], truth, *std::max_element(stats[2].begin(), stats[2].end())) <= 2 * tolerance<T>());
       CHECK(error(got[1], tg, 1) <= tolerance<T>());
       CHECK(error(got[2], tb, 1) <= tolerance<T>());

@@ -30,7 +30,7 @@ template <class T> std::vector<T> run_on_a_warp(void (*kernel)(const T*, T*), st
 // a [16][K], b [K][8], c [16][8] in a row; d [16][8]. Rows and columns as the tables name them: for 16-bit operands
 //   a_i: row = groupID for i in {0, 1, 4, 5}, else groupID + 8; col = 2 threadID + (i & 1), + 8 for i >= 4
 //   b_i: row = 2 threadID + (i & 1), + 8 for i >= 2; col = groupID      c_i: row = groupID, + 8 for i >= 2; col = 2 threadID + (i & 1)
-template <class Half> void halves(const float* in, float* out) {
+template <class Half> __global__ void halves(const float* in, float* out) {
   const int group = lane_id() >> 2, thread = lane_id() % 4;
   const float *a = in, *b = in + 256, *c = in + 384;
   std::uint16_t fa[8], fb[4];
@@ -49,7 +49,7 @@ template <class Half> void halves(const float* in, float* out) {
 }
 
 //   tf32, K = 8: a_i: row = groupID for i in {0, 2}, else groupID + 8; col = threadID, + 4 for i >= 2     b_i: row = threadID + 4 i; col = groupID
-void tf32(const float* in, float* out) {
+__global__ void tf32(const float* in, float* out) {
   const int group = lane_id() >> 2, thread = lane_id() % 4;
   const float *a = in, *b = in + 128, *c = in + 192;
   std::uint32_t ra[4], rb[2];
@@ -74,7 +74,7 @@ void check_product(void (*kernel)(const float*, float*), int k, double rounding)
 }
 
 // Four 8x8 matrices of 16-bit numbers. ldmatrix: thread 4 r + c holds row r, columns 2 c and 2 c + 1; transposed: column r, rows 2 c and 2 c + 1.
-template <bool trans> void matrices(const std::uint32_t* in, std::uint32_t* out) {
+template <bool trans> __global__ void matrices(const std::uint32_t* in, std::uint32_t* out) {
   SSPO_SHARED(std::uint32_t, kept, [128]);
   for (int i = 0; i < 4; ++i) kept[32 * i + lane_id()] = in[32 * i + lane_id()];
   __syncwarp();
@@ -84,7 +84,7 @@ template <bool trans> void matrices(const std::uint32_t* in, std::uint32_t* out)
   for (int i = 0; i < 4; ++i) out[4 * lane_id() + i] = r[i];
 }
 
-void shuffles(const int* in, int* out) {
+__global__ void shuffles(const int* in, int* out) {
   const int t = lane_id(), v = in[t];
   out[t] = __shfl_sync(whole_warp, v, (t * 7) % 32, 16);
   out[32 + t] = __shfl_up_sync(whole_warp, v, 3, 8);
