@@ -106,9 +106,10 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_forwa
   const WarpPlace<Tile> w;
   const int rows = rows_left(a.queries, at.first, Tile::rows);
   const auto row_of = [&](int i) { return w.row + i / 2 * 16 + fragment_row(i % 2 * 2); };
-  const auto scale_row = [](typename Tile::Sums& x, int i, float by) {
+  constexpr int fragments = slices * Tile::slice_part / 8;  // of a row of the sums
+  const auto scale_row = [](float (&x)[fragments][4], int first, float by) {
 #pragma unroll
-    for (int n = 0; n < slices * Tile::slice_part / 8; ++n) x[i / 2][n][i % 2 * 2] *= by, x[i / 2][n][i % 2 * 2 + 1] *= by;
+    for (int n = 0; n < fragments; ++n) x[n][first] *= by, x[n][first + 1] *= by;
   };
   const auto share = [&](const float (&x)[own]) {  // what the warps of a row combine, a barrier later
     if (parts > 1 && (lane_id() & 3) == 0)
@@ -158,7 +159,7 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_forwa
 #pragma unroll
         for (int e = first; e < first + 2; ++e) added += s[m][n][e] = std::exp2(s[m][n][e] - base);
       top[i] = most[i], sum[i] = sum[i] * keep + added;
-      scale_row(o, i, keep);
+      scale_row(o[m], first, keep);
     }
     share_weights<Tile>(p, s, w);
   });
@@ -174,7 +175,7 @@ __global__ void __launch_bounds__(Tile::threads, Tile::resident) attention_forwa
       sum[i] = 0;
       for (int other = 0; other < parts; ++other) sum[i] += of_parts[other * Tile::rows + row_of(i)];
     }
-    scale_row(o, i, inverse_of(sum[i]));
+    scale_row(o[i / 2], i % 2 * 2, inverse_of(sum[i]));
     if (a.lse && w.part == 0 && (lane_id() & 3) == 0 && row_of(i) < rows) lse_of(a, at)[row_of(i)] = natural_lse(top[i], sum[i]);
   }
   mma_store(a.o, at, rows, a.head_dim, o, q, w);                                      // 6. bf16 by way of where the queries were
