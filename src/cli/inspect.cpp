@@ -15,11 +15,12 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t most_json = 64u << 20;
 
-enum class Content { png_or_jpeg, safetensors, json, unknown };
+enum class Content { png_or_jpeg, safetensors, torch, json, unknown };
 
 Content content_of(std::string_view first) {
   if (first.starts_with("\x89PNG\r\n\x1a\n") || first.starts_with("\xff\xd8\xff")) return Content::png_or_jpeg;
   if (first.size() > 8 && first[7] == '\0' && first[8] == '{') return Content::safetensors;  // a length, then JSON; text has no NUL
+  if (first.starts_with("PK\x03\x04") || first.starts_with("\x80\x02")) return Content::torch;
   if (first.starts_with("\xEF\xBB\xBF")) first.remove_prefix(3);
   const std::size_t at = first.find_first_not_of(" \t\r\n");
   return at != first.npos && first[at] == '{' ? Content::json : Content::unknown;
@@ -31,10 +32,9 @@ std::string folder_of(const std::string& path) {
 }
 
 [[noreturn]] void unknown(const std::string& path, const std::string& first) {
-  const bool zip = first.starts_with("PK\x03\x04") || first.starts_with("\x80\x02");
   io::bad_file({.path = path}, "unknown content",
-               "safetensors, a shard index, a PNG or JPEG picture, a scheduler's or component's config, a metadata.jsonl, or the folder of a pipeline, component, scheduler, tokenizer, run, checkpoint or data set",
-               first.empty() ? "an empty file" : "\"" + first + "\"", zip ? "PyTorch's .bin and .ckpt must be converted to safetensors" : "");
+               "safetensors, a file of torch.save, a shard index, a PNG or JPEG picture, a scheduler's or component's config, a metadata.jsonl, or the folder of a pipeline, component, scheduler, tokenizer, run, checkpoint or data set",
+               first.empty() ? "an empty file" : "\"" + first + "\"");
 }
 
 Inspection inspect_json(const InspectOptions& o, const std::string& first) {
@@ -54,6 +54,7 @@ Inspection inspect_file(const InspectOptions& o) {
   switch (content_of(first)) {
     case Content::png_or_jpeg: return inspect_picture(o.path);
     case Content::safetensors: return inspect_safetensors(o.path);
+    case Content::torch: return inspect_torch(o.path);
     case Content::json: return o.path.ends_with(".jsonl") ? inspect_dataset(o.path) : inspect_json(o, first);
     case Content::unknown: break;
   }

@@ -15,10 +15,10 @@ namespace {
 
 // "model.fp16.safetensors" -> "fp16", "model.safetensors" -> "", others -> none. Shards follow from their index.
 std::optional<std::string> variant_of(std::string_view name) {
-  for (const std::string_view stem : {"diffusion_pytorch_model", "model"}) {
+  for (const std::string_view stem : {"diffusion_pytorch_model", "pytorch_model", "model"}) {
     if (!name.starts_with(stem)) continue;
     std::string_view rest = name.substr(stem.size());
-    for (const auto& [before, after] : std::array<std::array<std::string_view, 2>, 3>{{{".safetensors.index", ".json"}, {".safetensors", ".index.json"}, {"", ".safetensors"}}}) {
+    for (const auto& [before, after] : std::array<std::array<std::string_view, 2>, 4>{{{".safetensors.index", ".json"}, {".safetensors", ".index.json"}, {"", ".safetensors"}, {"", ".bin"}}}) {
       if (rest.size() < before.size() + after.size() || !rest.starts_with(before) || !rest.ends_with(after)) continue;
       std::string_view variant = rest.substr(before.size(), rest.size() - before.size() - after.size());
       if (variant.empty()) return "";

@@ -23,7 +23,7 @@ std::string file_name(const std::string& path) { return io::printable(fs::path(p
 
 std::vector<std::string> paths_of(const io::Weights& weights) {
   std::vector<std::string> paths;
-  for (const io::Safetensors& file : weights.files()) paths.push_back(file.path());
+  for (const io::TensorFile& file : weights.files()) paths.push_back(file.path());
   std::sort(paths.begin(), paths.end());
   return paths;
 }
@@ -32,7 +32,7 @@ io::Json count_json(const Totals::Count& c) { return {{"tensors", c.tensors}, {"
 
 io::Json metadata_json(const io::Weights& weights) {
   io::Json json = io::Json::object();
-  for (const io::Safetensors& file : weights.files())
+  for (const io::TensorFile& file : weights.files())
     for (const auto& [key, value] : file.metadata()) json[key] = value;
   return json;
 }
@@ -142,6 +142,15 @@ std::string weight_files_text(const io::Json& files) {
 
 Inspection inspect_safetensors(const std::string& path) {
   return inspection_of("safetensors", "safetensors", path, io::open_weights(path));
+}
+
+Inspection inspect_torch(const std::string& path) {
+  const io::Weights weights = io::open_weights(path);
+  Inspection r = inspection_of("torch", "file of torch.save", path, weights);
+  const std::uint64_t skipped = weights.files()[0].skipped();
+  r.json["skipped"] = skipped;
+  if (skipped) r.text += fmt::format("{} other values in it, which are passed over\n", skipped);
+  return r;
 }
 
 Inspection inspect_shard_index(const std::string& path) {

@@ -13,6 +13,7 @@ struct Inspection {
   std::string text;  // the same for people, a line or more; nothing in it moves the cursor
 };
 Inspection inspect_safetensors(const std::string& path);
+Inspection inspect_torch(const std::string& path);
 Inspection inspect_shard_index(const std::string& path);
 Inspection inspect_picture(const std::string& path);
 Inspection inspect_tokenizer(const std::string& folder);

@@ -24,6 +24,7 @@ std::vector<std::string> candidates(const std::string& variant) {
                                     single_name("model", variant), index_name("model", variant)};
   if (!variant.empty())
     for (const char* stem : {"diffusion_pytorch_model", "model"}) names.push_back(older_index_name(stem, variant));
+  for (const char* stem : {"diffusion_pytorch_model", "pytorch_model"}) names.push_back(stem + (variant.empty() ? "" : "." + variant) + ".bin");
   return names;
 }
 
@@ -40,7 +41,7 @@ std::vector<std::string> candidates(const std::string& variant) {
   const std::vector<std::string> names = candidates(variant);
   bad_file({.path = folder}, variant.empty() ? "no weights here" : "no weights of the variant '" + variant + "' here",
            names[1] + " or " + names[2] + " or an index of several", got.empty() ? "no weights of any kind" : got,
-           got.empty() ? "" : "a variant is chosen by its name; .bin and .ckpt must be converted to safetensors");
+           got.empty() ? "" : "a variant is chosen by its name, a single file by its path");
 }
 
 // Greedy, in the order given: a file takes tensors until the next would exceed the limit.
@@ -78,40 +79,50 @@ void convert(const From* from, To* to, Index count) {
 
 }  // namespace
 
-Weights::Weights(std::vector<Safetensors> files) : files_(std::move(files)) {
-  std::vector<std::pair<std::string_view, std::uint32_t>> all;
-  for (std::uint32_t i = 0; i < files_.size(); ++i)
-    for (const StoredTensor& t : files_[i].tensors()) all.push_back({t.name, i});
-  std::sort(all.begin(), all.end());
-  for (const auto& [name, file] : all) {
+Weights::Weights(std::vector<TensorFile> files) : files_(Shared<const std::vector<TensorFile>>::make(std::move(files))) {
+  std::vector<std::pair<std::string_view, Entry>> all;
+  for (std::uint32_t i = 0; i < files_->size(); ++i)
+    for (const StoredTensor& t : (*files_)[i].tensors()) all.push_back({t.name, {i, &t}});
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.first != b.first ? a.first < b.first : a.second.file < b.second.file; });
+  for (const auto& [name, e] : all) {
     if (!names_.empty() && names_.back() == name)
-      bad_file({.path = files_[file].path(), .field = std::string(name)}, "the tensor is in another file, too", {}, printable(files_[file_.back()].path()));
+      bad_file({.path = (*files_)[e.file].path(), .field = std::string(name)}, "the tensor is in another file, too", {}, printable((*files_)[entries_.back().file].path()));
     names_.emplace_back(name);
-    file_.push_back(file);
+    entries_.push_back(e);
   }
 }
 
-const StoredTensor* Weights::find(std::string_view name) const {
+const Weights::Entry* Weights::entry(std::string_view name) const {
   const auto it = std::lower_bound(names_.begin(), names_.end(), name);
-  return it != names_.end() && *it == name ? files_[file_[std::size_t(it - names_.begin())]].find(name) : nullptr;
+  return it != names_.end() && *it == name ? &entries_[std::size_t(it - names_.begin())] : nullptr;
 }
 
-const Safetensors& Weights::file_of(std::string_view name) const {
-  const auto it = std::lower_bound(names_.begin(), names_.end(), name);
-  if (it != names_.end() && *it == name) return files_[file_[std::size_t(it - names_.begin())]];
-  bad_file({.path = files_.empty() ? "(no file)" : files_[0].path(), .field = std::string(name)}, "there is no tensor of this name", {},
+const Weights::Entry& Weights::required(std::string_view name) const {
+  if (const Entry* e = entry(name)) return *e;
+  bad_file({.path = files_->empty() ? "(no file)" : (*files_)[0].path(), .field = std::string(name)}, "there is no tensor of this name", {},
            std::to_string(names_.size()) + " others");
 }
 
-const std::string& Weights::path_of(std::string_view name) const { return file_of(name).path(); }
+const StoredTensor* Weights::find(std::string_view name) const {
+  const Entry* e = entry(name);
+  return e ? e->stored : nullptr;
+}
+
+const std::string& Weights::path_of(std::string_view name) const { return (*files_)[required(name).file].path(); }
+
+Tensor Weights::load_as_stored(std::string_view name) const {
+  const Entry& e = required(name);
+  return (*files_)[e.file].load(*e.stored);
+}
 
 Tensor Weights::load(std::string_view name, DType as, const Device& device) const {
-  const Safetensors& file = file_of(name);
-  const StoredTensor& stored = *file.find(name);
+  const Entry& e = required(name);
+  const TensorFile& file = (*files_)[e.file];
+  const StoredTensor& stored = *e.stored;
   if (stored.type->dtype == as) return file.load(stored, device);
   Tensor x = file.load(stored);
   if (!is_floating(as) || !is_floating(x.dtype()))
-    bad_file({.path = file.path(), .field = std::string(name)}, "the type cannot be converted", std::string(name_of(as)), stored.str());
+    bad_file({.path = file.path(), .field = stored.name}, "the type cannot be converted", std::string(name_of(as)), stored.str());
   Tensor y = Tensor::empty(x.shape(), as);
   visit(x.dtype(), [&]<class From>(std::type_identity<From>) {
     visit(as, [&]<class To>(std::type_identity<To>) {
@@ -121,13 +132,24 @@ Tensor Weights::load(std::string_view name, DType as, const Device& device) cons
   return to_device(y, device);
 }
 
+Weights Weights::renamed(std::vector<std::pair<std::string, std::string>> names) const {
+  std::sort(names.begin(), names.end());
+  Weights w;
+  w.files_ = files_;
+  for (auto& [name, here] : names) {
+    w.entries_.push_back(required(here));
+    w.names_.push_back(std::move(name));
+  }
+  return w;
+}
+
 Weights open_shards(const std::string& path) {
   const File file(path);
   const Place place{.path = path};
   const ShardIndex index = parse_shard_index(file.text(most_index_bytes), place);
   const std::string folder = fs::path(path).parent_path().string();
   std::map<std::string, std::uint32_t> number;  // of each file
-  std::vector<Safetensors> files;
+  std::vector<TensorFile> files;
   for (const auto& [name, shard] : index.weight_map) {
     const auto [it, added] = number.try_emplace(shard, std::uint32_t(files.size()));
     if (added) files.emplace_back((folder.empty() ? "" : folder + "/") + shard);
@@ -150,7 +172,7 @@ Weights open_shards(const std::string& path) {
 
 Weights open_weights(const std::string& path, const WeightsOptions& options) {
   std::error_code ignored;
-  std::vector<Safetensors> one;
+  std::vector<TensorFile> one;
   if (!options.variant.empty()) check_plain_name(options.variant, {.path = path, .field = "variant"});
   if (!fs::is_directory(path, ignored)) {
     one.emplace_back(path);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "io/stored.hpp"
+
 namespace sspo::io {
 namespace {
 
@@ -16,27 +18,6 @@ SafetensorsHeader read_header(const File& file) {
   std::string text(size, '\0');
   file.read(8, text.data(), size);
   return parse_safetensors(text, file.size(), place);
-}
-
-Shape loadable_shape(const StoredTensor& t, const Place& place) {
-  if (t.shape.size() > max_rank) bad_file(place, "too many axes to load", "at most " + std::to_string(max_rank), t.str());
-  std::vector<Index> extents;
-  std::uint64_t product = 1;
-  for (const std::uint64_t e : t.shape) {
-    if (__builtin_mul_overflow(product, std::max<std::uint64_t>(e, 1), &product) || product > std::uint64_t(1) << 62)
-      bad_file(place, "the shape is too large to load", "a product of at most 2^62", t.str());
-    extents.push_back(static_cast<Index>(e));
-  }
-  return Shape(extents);
-}
-
-// A byte that is neither 0 nor 1 is no bool in C++.
-void check_booleans(const std::uint8_t* values, Index count, const StoredTensor& t, const Place& place) {
-  const std::uint8_t* bad = std::find_if(values, values + count, [](std::uint8_t v) { return v > 1; });
-  if (bad == values + count) return;
-  Place at = place;
-  at.at = "@" + std::to_string(t.begin + std::uint64_t(bad - values));
-  bad_file(at, "not a BOOL", "0 or 1", std::to_string(*bad));
 }
 
 // The elements of a tensor in row-major order: where they lie, or a copy in `packed`.
@@ -97,12 +78,7 @@ Tensor Safetensors::load(std::string_view name, const Device& device) const {
 }
 
 Tensor Safetensors::load(const StoredTensor& t, const Device& device) const {
-  const Place place{.path = path(), .field = t.name};
-  if (!t.type->dtype) bad_file(place, "unsupported type", "F64, F32, F16, BF16, I64, I32, U8 or BOOL", t.str());
-  Tensor x = Tensor::empty(loadable_shape(t, place), *t.type->dtype);
-  file_.read(t.begin, x.mutable_raw(), t.end - t.begin);
-  if (x.dtype() == DType::boolean) check_booleans(static_cast<const std::uint8_t*>(x.raw()), x.numel(), t, place);
-  return to_device(x, device);
+  return load_stored(file_, t, device);
 }
 
 void save_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors, const Metadata& metadata) {

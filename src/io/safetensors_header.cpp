@@ -23,11 +23,6 @@ constexpr StoredType types[] = {
     {"F8_E8M0", 8, {}},      {"F8_E4M3FNUZ", 8, {}},  {"F8_E5M2FNUZ", 8, {}},  {"F6_E2M3", 6, {}},
     {"F6_E3M2", 6, {}},      {"F4", 4, {}}};
 
-const StoredType* type_named(std::string_view name) {
-  const auto it = std::find_if(std::begin(types), std::end(types), [&](const StoredType& t) { return t.name == name; });
-  return it == std::end(types) ? nullptr : it;
-}
-
 std::string range_of(std::uint64_t begin, std::uint64_t end) { return "[" + std::to_string(begin) + ", " + std::to_string(end) + ")"; }
 
 std::string quoted(const std::string& text) {
@@ -126,7 +121,7 @@ bool HeaderReader::string(std::string& v) {
   if (in_ == In::metadata) {
     header_.metadata[key_] = v;
   } else if (in_ == In::tensor && field_ == dtype) {
-    tensor_.type = type_named(v);
+    tensor_.type = stored_type(v);
     if (!tensor_.type) refuse(offset(), field(), "unsupported type", "F64, F32, F16, BF16, I64, I32, U8, BOOL or another of the format's", v);
   } else {
     return scalar("\"" + printable(v, 60) + "\"");
@@ -302,6 +297,11 @@ std::string StoredTensor::str() const {
 const StoredTensor* SafetensorsHeader::find(std::string_view name) const {
   const auto it = std::lower_bound(by_name.begin(), by_name.end(), name, [&](std::uint32_t i, std::string_view n) { return tensors[i].name < n; });
   return it != by_name.end() && tensors[*it].name == name ? &tensors[*it] : nullptr;
+}
+
+const StoredType* stored_type(std::string_view name) {
+  const auto it = std::find_if(std::begin(types), std::end(types), [&](const StoredType& t) { return t.name == name; });
+  return it == std::end(types) ? nullptr : it;
 }
 
 const StoredType* stored_type(DType dtype) {

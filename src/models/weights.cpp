@@ -28,11 +28,11 @@ std::vector<std::string> names_in_files(const std::string& name) {
   return names;
 }
 
-// The one that this file has, or none.
-const io::StoredTensor* stored_as(const std::string& name, const io::Weights& weights) {
-  for (const std::string& n : names_in_files(name))
-    if (const io::StoredTensor* stored = weights.find(n)) return stored;
-  return nullptr;
+// The one that these weights have, or none.
+std::optional<std::string> name_in(const io::Weights& weights, const std::string& name) {
+  for (std::string& n : names_in_files(name))
+    if (weights.has(n)) return std::move(n);
+  return {};
 }
 
 // As the file has it: OHWI -> OIHW.
@@ -80,15 +80,15 @@ Matches match(const Params& wanted, const io::Weights& weights, const std::strin
   std::vector<std::string> absent;
   std::unordered_set<std::string> taken;
   for (const Param& p : wanted) {
-    const io::StoredTensor* stored = stored_as(p.name(), weights);
-    if (!stored) {
+    const std::optional<std::string> name = name_in(weights, p.name());
+    if (!name) {
       absent.push_back(p.name());
       continue;
     }
-    taken.insert(stored->name);
-    found.emplace_back(&p, stored->name);
-    if (!same_shape(stored->shape, shape_in_file(p.shape())))
-      other_shape.add([&] { return "'" + stored->name + "' is " + text_of(stored->shape) + ", the config asks for " + text_of(shape_in_file(p.shape())); });
+    taken.insert(*name);
+    found.emplace_back(&p, *name);
+    if (const auto& shape = weights.find(*name)->shape; !same_shape(shape, shape_in_file(p.shape())))
+      other_shape.add([&] { return "'" + *name + "' is " + text_of(shape) + ", the config asks for " + text_of(shape_in_file(p.shape())); });
   }
   Params spare = Params::shapes_only();  // of the extra names some that a missing one may be: a file may hold any number of any length
   for (const std::string& name : weights.names()) {
@@ -129,16 +129,28 @@ std::vector<io::NamedTensor> to_checkpoint(const Params& params) {
 }
 
 io::NamedTensor to_checkpoint(const Tensor& x, const std::string& name, const io::Weights& weights) {
-  const io::StoredTensor* stored = stored_as(name, weights);
-  if (!stored) fail({.op = "to_checkpoint", .what = "the weights have no such tensor", .got = "'" + name + "'"}, Site{});
-  const std::vector<Index> shape(stored->shape.begin(), stored->shape.end());
-  return {stored->name, reshape(to_checkpoint(x), Shape(std::span<const Index>(shape)))};
+  const std::optional<std::string> there = name_in(weights, name);
+  if (!there) fail({.op = "to_checkpoint", .what = "the weights have no such tensor", .got = "'" + name + "'"}, Site{});
+  const auto& extents = weights.find(*there)->shape;
+  const std::vector<Index> shape(extents.begin(), extents.end());
+  return {*there, reshape(to_checkpoint(x), Shape(std::span<const Index>(shape)))};
+}
+
+std::vector<io::NamedTensor> checkpoint_of(const Params& wanted, const io::Weights& weights, const std::string& path) {
+  std::vector<io::NamedTensor> tensors;
+  for (const auto& [p, name] : match(wanted, weights, path)) {
+    Tensor x = weights.load_as_stored(name);
+    const std::vector<std::uint64_t> extents = shape_in_file(p->shape());
+    const std::vector<Index> shape(extents.begin(), extents.end());
+    tensors.push_back({p->name(), reshape(std::move(x), Shape(std::span<const Index>(shape)))});
+  }
+  return tensors;
 }
 
 std::string weights_hash(const std::string& path, const io::WeightsOptions& from) {
   const io::Weights weights = io::open_weights(path, from);
   std::vector<std::string> files;
-  for (const io::Safetensors& file : weights.files()) files.push_back(file.path());
+  for (const io::TensorFile& file : weights.files()) files.push_back(file.path());
   std::sort(files.begin(), files.end());
   io::Sha256 hash;
   for (const std::string& file : files) hash.add(io::File(file));

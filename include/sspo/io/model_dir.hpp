@@ -1,5 +1,5 @@
 // A model in the diffusers layout: model_index.json names the components; each is a folder with config.json and weights,
-// in one safetensors file or in several that an index lists, perhaps as a variant (fp16, bf16).
+// in one safetensors file or in several that an index lists, perhaps as a variant (fp16, bf16); or in one .bin of torch.save.
 //   Weights weights = open_weights("sd15/unet", {.variant = "fp16"});
 //   Tensor w = weights.load("conv_in.weight");                        // converted to f32; axes as in the file (OIHW)
 //   save_component("out/unet", config_json, "diffusion_pytorch_model", tensors);
@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "sspo/io/safetensors.hpp"
+#include "sspo/io/tensor_file.hpp"
 
 namespace sspo::io {
 
@@ -18,30 +18,39 @@ namespace sspo::io {
 
 class Weights {
  public:
-  explicit Weights(std::vector<Safetensors> files);       // Error{file}: a name in two of them
+  explicit Weights(std::vector<TensorFile> files);        // Error{file}: a name in two of them
   const std::vector<std::string>& names() const { return names_; }  // ascending
   bool has(std::string_view name) const { return find(name) != nullptr; }
-  const StoredTensor* find(std::string_view name) const;  // null: not there
+  const StoredTensor* find(std::string_view name) const;  // null: not there. Its own name is the file's: see renamed()
   const std::string& path_of(std::string_view name) const;  // the file that holds it: for messages
-  const std::vector<Safetensors>& files() const { return files_; }
+  const std::vector<TensorFile>& files() const { return *files_; }
   // Rounded to the nearest value of `as`. Integers and booleans are not converted. Error{file}: no such name, a type
   // that cannot become `as`.
   Tensor load(std::string_view name, DType as = DType::f32, const Device& device = Device::cpu()) const;
+  Tensor load_as_stored(std::string_view name) const;
+  // Some of these tensors under other names: pairs of the new name and the one here. Error{file}: no such name here.
+  Weights renamed(std::vector<std::pair<std::string, std::string>> names) const;
 
  private:
-  const Safetensors& file_of(std::string_view name) const;
-  std::vector<Safetensors> files_;
+  struct Entry {
+    std::uint32_t file;
+    const StoredTensor* stored;
+  };
+  Weights() = default;
+  const Entry* entry(std::string_view name) const;
+  const Entry& required(std::string_view name) const;
+  Shared<const std::vector<TensorFile>> files_;
   std::vector<std::string> names_;
-  std::vector<std::uint32_t> file_;  // of each name
+  std::vector<Entry> entries_;  // of each name
 };
 
 struct WeightsOptions {
   std::string variant = {};  // "fp16": that one's files and no others
 };
-// A component's folder, or a .safetensors file itself. Tried in this order, as diffusers and transformers do:
+// A component's folder, or a file itself, of safetensors or of torch.save. Tried in this order, as diffusers and transformers do:
 //   diffusion_pytorch_model.safetensors.index.json, diffusion_pytorch_model.safetensors, model.safetensors,
 //   model.safetensors.index.json; with a variant, *.safetensors.index.fp16.json (or the older *.safetensors.fp16.index.json)
-//   and *.fp16.safetensors.
+//   and *.fp16.safetensors; then diffusion_pytorch_model.bin, pytorch_model.bin, or *.fp16.bin.
 Weights open_weights(const std::string& path, const WeightsOptions& options = {});
 // The files an index lists, whatever its name. Each tensor must lie exactly where the index says, and no other may be there.
 Weights open_shards(const std::string& index_path);

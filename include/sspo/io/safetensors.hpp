@@ -26,6 +26,7 @@ struct StoredTensor {
   const StoredType* type;
   std::vector<std::uint64_t> shape;  // empty: a scalar. Any number of axes; the engine loads up to 6
   std::uint64_t begin, end;          // bytes [begin, end) of the file
+  std::vector<std::uint64_t> strides = {};  // in elements, where a file of torch holds a view; empty: row-major, as safetensors are
   std::string str() const;           // "[320, 4, 3, 3] F16"
 };
 
@@ -48,6 +49,7 @@ SafetensorsHeader parse_safetensors(std::string_view header, std::uint64_t file_
 // the data begin on a multiple of 8. Error{input}: a name or metadata is not UTF-8, or the text exceeds the format's limit.
 std::string write_safetensors_header(const std::vector<StoredTensor>& tensors, const Metadata& metadata);
 const StoredType* stored_type(DType dtype);
+const StoredType* stored_type(std::string_view name);  // null: none of the format's
 
 class Safetensors {
  public:

@@ -34,6 +34,10 @@ std::vector<io::NamedTensor> to_checkpoint(const Params& params);     // ready f
 // x belongs to the parameter `name`, a gradient for instance: as these weights have it, older names and shapes too.
 io::NamedTensor to_checkpoint(const Tensor& x, const std::string& name, const io::Weights& weights);
 
+// What a file for this model holds: these weights under today's names and in today's shapes, each in the type it is stored in. Throws
+// as fit_weights.
+std::vector<io::NamedTensor> checkpoint_of(const Params& wanted, const io::Weights& weights, const std::string& path);
+
 // The first ten digits of the SHA-256 of the weight files, in the order of their names: what pictures are signed with.
 std::string weights_hash(const std::string& path, const io::WeightsOptions& from = {});
 
