@@ -28,8 +28,8 @@ StableDiffusion StableDiffusion::load(const std::string& dir, const io::WeightsO
     mismatch("the UNet's cross_attention_dim is not the text encoder's hidden_size", text.hidden_size, unet.cross_attention_dim[0]);
   if (unet.in_channels != vae.latent_channels) mismatch("the UNet's in_channels are not the autoencoder's latent_channels", vae.latent_channels, unet.in_channels);
   if (tokenizer.size() > text.vocab_size) mismatch("the tokenizer has more tokens than the text encoder", text.vocab_size, tokenizer.size());
-  return {std::move(tokenizer), load_component<ClipText>(in("text_encoder"), text, from, options), load_component<UNet>(in("unet"), unet, from, options),
-          load_component<Autoencoder>(in("vae"), vae, from, options), scheduler};
+  return {std::move(tokenizer), load_component<ClipText>(in("text_encoder"), text, from, options, "text_encoder"), load_component<UNet>(in("unet"), unet, from, options, "unet"),
+          load_component<Autoencoder>(in("vae"), vae, from, options, "vae"), scheduler};
 }
 
 Tensor StableDiffusion::encode(const std::vector<std::string>& prompts) const {

@@ -18,8 +18,10 @@ std::string component_folder(const std::string& dir, const std::string& name);
 
 // A component of a pipeline, or one that lies alone: its config and its weights, frozen.
 template <class Model>
-Model load_component(const std::string& folder, const typename Model::Config& config, const io::WeightsOptions& from, const LoadOptions& options) {
+Model load_component(const std::string& folder, const typename Model::Config& config, const io::WeightsOptions& from, const LoadOptions& options,
+                     std::string_view component = {}) {
   Params params = load_params<Model>(config, folder, from, options);
+  if (options.changed) options.changed(component, params);
   return Model(params.frozen(), config);
 }
 

@@ -13,6 +13,8 @@ namespace sspo {
 struct LoadOptions {
   DType dtype = DType::f32;
   Device device = Device::cpu();
+  // Of a pipeline, called with each component's name and parameters before its model is built on them: low-rank changes, see lora.hpp.
+  Function<void(std::string_view component, Params& params)> changed = {};
 };
 
 // The tensors that `wanted` (Params::shapes_only) names, each in its shape. Throws Error{file} listing what is missing, what
