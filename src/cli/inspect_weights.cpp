@@ -7,6 +7,8 @@
 #include "cli/inspection.hpp"
 #include "cli/signals.hpp"
 #include "sspo/io/hash.hpp"
+#include "sspo/models/lora.hpp"
+#include "sspo/models/single_file.hpp"
 
 namespace sspo::cli {
 namespace {
@@ -43,6 +45,13 @@ Inspection inspection_of(const char* kind, const char* title, const std::string&
   Inspection r;
   r.json = {{"kind", kind}, {"path", io::printable(path, 4096)}, {"totals", totals.json()}, {"metadata", metadata}, {"files", files}, {"tensors", tensors_json(weights)}};
   r.text = fmt::format("{}: {}, {}\n{}", io::printable(path, 4096), title, totals.text(), weight_files_text(files));
+  if (is_single_file(weights)) {
+    r.json["holds"] = "single file";
+    r.text += "holds     a Stable Diffusion in one file: sspo convert makes a folder of it\n";
+  } else if (is_lora(weights)) {
+    r.json["holds"] = "lora";
+    r.text += "holds     a LoRA: sspo lora inspect shows its modules\n";
+  }
   for (const auto& [key, value] : metadata.items())
     r.text += fmt::format("metadata  {} = {}\n", io::printable(key), io::printable(value.get_ref<const std::string&>()));
   r.text += tensors_text(weights);

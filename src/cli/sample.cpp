@@ -6,10 +6,12 @@
 #include <filesystem>
 #include <functional>
 
+#include "cli/convert.hpp"
 #include "cli/device.hpp"
 #include "cli/files.hpp"
 #include "cli/finite.hpp"
 #include "cli/layout.hpp"
+#include "cli/lora.hpp"
 #include "cli/progress.hpp"
 #include "cli/sample_start.hpp"
 #include "cli/signals.hpp"
@@ -80,6 +82,28 @@ Denoiser each_alone(const UNet& unet, Index pictures) {
   };
 }
 
+// A folder or a single file, with its low-rank changes.
+StableDiffusion load_model(const SampleOptions& o, LoadOptions options, std::optional<SchedulerKind> kind) {
+  std::vector<std::pair<Lora, double>> loras;  // small files first
+  for (const std::string& text : o.loras) {
+    const LoraArgument a = lora_argument(text);
+    loras.emplace_back(open_lora(a.path), a.scale);
+  }
+  std::vector<LoraChange> changes(loras.size());
+  options.changed = [&](std::string_view component, Params& params) {
+    for (std::size_t i = 0; i < loras.size(); ++i)
+      for (const auto& [name, part] : {std::pair{"unet", LoraPart::unet}, {"text_encoder", LoraPart::text_encoder}})
+        if (component == name) add_lora(loras[i].first, loras[i].second, part, params, changes[i]);
+  };
+  StableDiffusion sd = fs::is_regular_file(o.model) ? load_pipeline(open_single_file(o.model, o.file), tokenizer_for(o.model, o.tokenizer), options, kind)
+                                                    : StableDiffusion::load(o.model, {.variant = o.variant}, options, kind);
+  for (std::size_t i = 0; i < loras.size(); ++i) {
+    require_some(changes[i], loras[i].first);
+    fmt::print(stderr, "{}\n", lora_text(loras[i].first, loras[i].second, changes[i]));
+  }
+  return sd;
+}
+
 // The latents of a run, [B, C, h, w], as its batches come.
 struct Latents {
   Tensors last;                     // one a batch
@@ -98,7 +122,7 @@ void sample(const SampleOptions& o) {
   const Device device = device_of(o.device);
   std::optional<SchedulerKind> kind;
   if (!o.scheduler.empty()) kind = scheduler_kind(o.scheduler);
-  const StableDiffusion sd = StableDiffusion::load(o.model, {.variant = o.variant}, {.dtype = dtype_of(o.device), .device = device}, kind);
+  const StableDiffusion sd = load_model(o, {.dtype = dtype_of(o.device), .device = device}, kind);
   const Pictures all = o.latents.empty() ? pictures_from_prompts(o, sd, device) : pictures_from_file(o, dtype_of(o.device), device);
   check_outputs(o, all.size);
   const SchedulerConfig settings = kind ? sd.scheduler : as_in_a_pipeline(sd.scheduler);

@@ -2,14 +2,19 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "cli/forward.hpp"
 #include "sspo/base/config.hpp"
+#include "sspo/models/single_file.hpp"
 
 namespace sspo::cli {
 
 struct SampleOptions {
   std::string model, variant, prompt, negative_prompt, prompts_file;  // a file: read_texts of lines.hpp
+  std::string tokenizer;   // where `model` is a single file: its tokenizer's folder
+  SingleFileOptions file;
+  std::vector<std::string> loras;  // FILE or FILE:SCALE
   std::string scheduler;  // empty: the model's own, with steps_offset 1 and unclipped, as diffusers' pipeline takes it
   Index steps = 50, images = 1, height = 0, width = 0;  // pixels; 0: what the model was trained on
   Index batch = 8;                // images at a time; the images do not depend on it

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "cli/bench.hpp"
+#include "cli/convert.hpp"
 #include "cli/data.hpp"
 #include "cli/demo.hpp"
 #include "cli/eval.hpp"
@@ -15,6 +16,7 @@
 #include "cli/gate.hpp"
 #include "cli/inspect.hpp"
 #include "cli/inspect_schedule.hpp"
+#include "cli/lora.hpp"
 #include "cli/ops.hpp"
 #include "cli/pair.hpp"
 #include "cli/plan.hpp"
@@ -92,14 +94,22 @@ void add_demo(CLI::App& app) {
   verb->add_flag("--json", o->json, "summary as JSON");
 }
 
+void add_single_file_options(CLI::App* verb, SingleFileOptions& o) {
+  verb->add_flag("--ema", o.ema, "a single file: the UNet's averaged weights, where it holds both");
+  verb->add_option("--heads", o.heads, "a single file: heads of each attention of the UNet, which no shape tells")->check(CLI::Range(1, 4096));
+}
+
 void add_sample(CLI::App& app) {
   const auto [verb, o] = verb_of<SampleOptions>(
       app, "sample", "draw images from a prompt", sample,
       "  sspo sample --model stable-diffusion-v1-5 --prompt 'a lighthouse in fog' --scheduler dpmpp_2m --steps 20 --seed 1 --out fog.png\n"
       "  sspo sample --model stable-diffusion-v1-5 --prompts captions.txt --batch 4 --out sheet.png --json\n"
       "  sspo sample --model stable-diffusion-v1-5 --latents start.safetensors --out-latents end.safetensors");
-  verb->add_option("--model", o->model, "pipeline folder, diffusers layout")->required();
+  verb->add_option("--model", o->model, "pipeline folder, diffusers layout; or a single file, .safetensors or .ckpt, of LDM's names")->required();
   verb->add_option("--variant", o->variant, "weights of this variant: fp16, bf16");
+  verb->add_option("--tokenizer", o->tokenizer, "a single file: folder with vocab.json and merges.txt");
+  add_single_file_options(verb, o->file);
+  verb->add_option("--lora", o->loras, "low-rank changes, FILE or FILE:SCALE; several add up")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   CLI::Option* prompt = verb->add_option("--prompt", o->prompt, "what to draw");
   CLI::Option* prompts = verb->add_option("--prompts", o->prompts_file, "file with a prompt a line; .jsonl: objects with the key text or caption")->excludes(prompt);
   verb->add_option("--negative-prompt", o->negative_prompt, "what to stay away from");
@@ -268,6 +278,39 @@ void add_gate(CLI::App& app) {
   verb->add_flag("--json", o->json, "as JSON");
 }
 
+void add_convert(CLI::App& app) {
+  const auto [verb, o] = verb_of<ConvertOptions>(app, "convert", "a Stable Diffusion 1.x of one file into a pipeline's folder, and back", convert,
+                                                 "  sspo convert v1-5-pruned-emaonly.ckpt --tokenizer clip-vit-large-patch14 --out sd15\n"
+                                                 "  sspo convert sd15 --out sd15.safetensors");
+  verb->add_option("path", o->path, "file of LDM's names, .safetensors or .ckpt; or a pipeline's folder")->required();
+  verb->add_option("--out", o->out, "folder to write; or, from a folder, the safetensors file")->required();
+  verb->add_option("--tokenizer", o->tokenizer, "folder with vocab.json and merges.txt: a single file has none");
+  verb->add_option("--size", o->file.size, "pixels a side that the model of a single file was trained on")->check(CLI::Range(8, 16384));
+  add_single_file_options(verb, o->file);
+  verb->add_option("--variant", o->variant, "from a folder: weights of this variant");
+  verb->add_flag("--force", o->force, "replace an existing file, write into a folder that has content");
+  verb->add_flag("--json", o->json, "summary as JSON");
+}
+
+void add_lora(CLI::App& app) {
+  CLI::App* lora = app.add_subcommand("lora", "low-rank changes of a model, in the layouts of diffusers, peft, kohya and cloneofsimo/lora");
+  lora->require_subcommand(1);
+  lora->footer("Examples:\n  sspo lora inspect style.safetensors\n  sspo lora merge sd15 style.safetensors --scale 0.8 --out sd15-style");
+  {
+    const auto [verb, o] = verb_of<LoraMergeOptions>(*lora, "merge", "a model with the changes in its weights", lora_merge, "  sspo lora merge sd15 style.safetensors --scale 0.8 --out sd15-style");
+    verb->add_option("model", o->model, "pipeline folder")->required();
+    verb->add_option("lora", o->lora, "safetensors, or a file of torch.save")->required();
+    verb->add_option("--scale", o->scale, "of the changes; below 0: away from them")->check(between(-1000, 1000));
+    verb->add_option("--out", o->out, "folder to write: the whole pipeline")->required();
+    verb->add_option("--variant", o->variant, "weights of this variant: fp16, bf16");
+    verb->add_flag("--force", o->force, "write into a folder that has content");
+    verb->add_flag("--json", o->json, "summary as JSON");
+  }
+  const auto [verb, o] = verb_of<LoraInspectOptions>(*lora, "inspect", "modules, ranks and scales of a LoRA file", lora_inspect, "  sspo lora inspect style.safetensors --json");
+  verb->add_option("lora", o->lora, "safetensors, or a file of torch.save")->required();
+  verb->add_flag("--json", o->json, "as JSON");
+}
+
 void add_tokenize(CLI::App& app) {
   const auto [verb, o] = verb_of<TokenizeOptions>(app, "tokenize", "token ids of a text, or of each line of a JSONL file", tokenize,
                                                   "  sspo tokenize --tokenizer stable-diffusion-v1-5/tokenizer 'a lighthouse in fog'\n"
@@ -402,7 +445,7 @@ void add_verbs(CLI::App& app) {
     if (app.get_subcommands().empty()) throw CLI::RequiredError("a verb");
   });
   app.option_defaults()->always_capture_default();
-  for (const auto add : {add_demo, add_sample, add_forward, add_step, add_train, add_plan, add_bench, add_pair, add_report, add_eval, add_gate, add_tokenize, add_tokenizer, add_data, add_inspect, add_ops}) add(app);
+  for (const auto add : {add_demo, add_convert, add_lora, add_sample, add_forward, add_step, add_train, add_plan, add_bench, add_pair, add_report, add_eval, add_gate, add_tokenize, add_tokenizer, add_data, add_inspect, add_ops}) add(app);
   app.footer("sspo VERB --help tells a verb's options and shows examples.\n\nExamples:\n  sspo demo --out out/demo\n  sspo inspect stable-diffusion-v1-5");
 }
 

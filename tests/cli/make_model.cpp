@@ -2,6 +2,7 @@
 //   make_model DIR       writes into DIR
 //     tiny/              a pipeline, its UNet also as variant fp16
 //     sharded/           its UNet in several files and an index
+//     wide/              a pipeline of 32 groups and 8 heads, as fit in one file; kohya.safetensors, wrong.safetensors: LoRAs for it
 //     nan/ renamed/      pipelines whose UNet holds a NaN; has a tensor under another name
 //     start.safetensors  latents, text states and step noise for three pictures
 //     unet.safetensors   inputs of the UNet and a cotangent
@@ -29,6 +30,15 @@ const char* const vae_json = R"({"_class_name": "AutoencoderKL", "sample_size": 
 const char* const text_json = R"({"architectures": ["CLIPTextModel"], "model_type": "clip_text_model", "vocab_size": 560, "hidden_size": 16,
   "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 16, "eos_token_id": 559})";
 
+const char* const wide_unet_json = R"({"_class_name": "UNet2DConditionModel", "sample_size": 8, "block_out_channels": [32, 64],
+  "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+  "layers_per_block": 1, "attention_head_dim": 8, "cross_attention_dim": 64, "norm_num_groups": 32})";
+const char* const wide_vae_json = R"({"_class_name": "AutoencoderKL", "sample_size": 16, "block_out_channels": [32, 64], "layers_per_block": 1, "norm_num_groups": 32,
+  "latent_channels": 4, "scaling_factor": 0.18215, "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D"],
+  "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D"]})";
+const char* const wide_text_json = R"({"architectures": ["CLIPTextModel"], "model_type": "clip_text_model", "vocab_size": 560, "hidden_size": 64,
+  "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 1, "max_position_embeddings": 16, "eos_token_id": 559})";
+
 template <class Model>
 std::vector<io::NamedTensor> weights(const typename Model::Config& config, const Rng& rng) {
   Params params(Device::cpu(), rng);
@@ -36,11 +46,11 @@ std::vector<io::NamedTensor> weights(const typename Model::Config& config, const
   return to_checkpoint(params);
 }
 
-void write_pipeline(const std::string& dir, const std::vector<io::NamedTensor>& unet) {
+void write_pipeline(const std::string& dir, const std::vector<io::NamedTensor>& unet, const char* unet_config = unet_json, const char* vae = vae_json, const char* text = text_json) {
   const Rng rng{1};
-  io::save_component(dir + "/unet", unet_json, "diffusion_pytorch_model", unet);
-  io::save_component(dir + "/vae", vae_json, "diffusion_pytorch_model", weights<Autoencoder>(read_vae_config(vae_json, {.path = "vae"}), rng / "vae"));
-  io::save_component(dir + "/text_encoder", text_json, "model", weights<ClipText>(read_clip_text_config(text_json, {.path = "text"}), rng / "text"));
+  io::save_component(dir + "/unet", unet_config, "diffusion_pytorch_model", unet);
+  io::save_component(dir + "/vae", vae, "diffusion_pytorch_model", weights<Autoencoder>(read_vae_config(vae, {.path = "vae"}), rng / "vae"));
+  io::save_component(dir + "/text_encoder", text, "model", weights<ClipText>(read_clip_text_config(text, {.path = "text"}), rng / "text"));
   for (const char* part : {"/tokenizer", "/scheduler"}) std::filesystem::create_directories(dir + part);
   const std::vector<std::string> captions = {"a red circle", "a red square", "a blue circle", "a blue square above a red circle", "circles and squares, red and blue"};
   train_bpe(captions, {.size = 560, .max_length = 16}).save(dir + "/tokenizer");
@@ -59,6 +69,13 @@ void write_all(const std::string& dir) {
   const Rng rng{7};
   const std::vector<io::NamedTensor> unet = weights<UNet>(read_unet_config(unet_json, {.path = "unet"}), rng / "unet");
   write_pipeline(dir + "/tiny", unet);
+  write_pipeline(dir + "/wide", weights<UNet>(read_unet_config(wide_unet_json, {.path = "unet"}), rng / "wide"), wide_unet_json, wide_vae_json, wide_text_json);
+  const std::string q = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.", v = "lora_te_text_model_encoder_layers_0_self_attn_v_proj.";
+  std::vector<io::NamedTensor> lora = {{q + "lora_down.weight", normal(rng / "qd", {2, 64})}, {q + "lora_up.weight", normal(rng / "qu", {32, 2})}, {q + "alpha", full({}, 1)},
+                                       {v + "lora_down.weight", normal(rng / "vd", {2, 64})}, {v + "lora_up.weight", normal(rng / "vu", {64, 2})}, {v + "dora_scale", zeros({1})}};
+  io::save_safetensors(dir + "/kohya.safetensors", lora);
+  lora[0].tensor = zeros({2, 768});
+  io::save_safetensors(dir + "/wrong.safetensors", lora);
   std::vector<io::NamedTensor> half = unet, poisoned = unet, renamed = unet;
   for (io::NamedTensor& t : half) t.tensor = cast(t.tensor, DType::f16);
   io::save_safetensors(dir + "/tiny/unet/diffusion_pytorch_model.fp16.safetensors", half, {{"format", "pt"}});
