@@ -1,4 +1,4 @@
-// What the kernels that stream through memory share: packs of up to 16 bytes, folds over a warp or a block in a fixed order, rows that
+// What the kernels that stream through memory share: packs of numbers, folds over a warp or a block in a fixed order, rows that
 // a team of threads keeps in registers.
 //   const Pack<T, V> raw = load_pack<V>(p);   Compute<T> x[V];   unpack(raw, x);   store_pack(p, x);
 //   const double sum = team_fold<TEAM>(mine, Add{});                 // TEAM 32: a warp; more: the block
@@ -7,6 +7,7 @@
 #include <string>
 #include <type_traits>
 
+#include "packs.cuh"
 #include "runtime.hpp"
 #include "sspo/base/dtype.hpp"
 #include "sspo/base/error.hpp"
@@ -27,47 +28,18 @@ template <class T, class V> SSPO_HD inline T rounded(V x) {
   else return T(x);
 }
 
-// --- packs: V neighbours, moved by one access
-template <int bytes> struct Word;
-template <> struct Word<16> { using type = uint4; };
-template <> struct Word<8> { using type = uint2; };
-template <> struct Word<4> { using type = unsigned; };
-template <class T, int V> struct Pack { typename Word<V * int(sizeof(T))>::type bits; };
-template <> struct Pack<bf16, 1> { bf16 bits; };
-
-template <class T> inline constexpr int wide_pack = 16 / int(sizeof(T));
-
-template <int V, class T> SSPO_DEVICE Pack<T, V> load_pack(const T* p) {
-  if constexpr (V * sizeof(T) == 2) return {*p};
-  else return {load(reinterpret_cast<const typename Word<V * int(sizeof(T))>::type*>(p))};
-}
+// --- packs of numbers: stored as T, computed with as Compute<T>
 template <class T, int V> SSPO_DEVICE void unpack(const Pack<T, V>& from, Compute<T> (&to)[V]) {
   T parts[V];
-  memcpy(static_cast<void*>(parts), &from.bits, sizeof parts);
+  memcpy(static_cast<void*>(parts), from.words, sizeof parts);
 #pragma unroll
   for (int v = 0; v < V; ++v) to[v] = value(parts[v]);
-}
-template <class T, int V> SSPO_DEVICE void put_pack(T* p, const Pack<T, V>& pack) {
-  if constexpr (V * sizeof(T) == 2) *p = pack.bits;
-  else store(reinterpret_cast<typename Word<V * int(sizeof(T))>::type*>(p), pack.bits);
 }
 template <class T, class C, int V> SSPO_DEVICE void store_pack(T* p, const C (&from)[V]) {
   T parts[V];
 #pragma unroll
   for (int v = 0; v < V; ++v) parts[v] = rounded<T>(from[v]);
-  Pack<T, V> pack;
-  memcpy(&pack.bits, parts, sizeof parts);
-  put_pack(p, pack);
-}
-// V numbers as they are, in accesses of up to 16 bytes; p is aligned as those are.
-template <class Y, int V> SSPO_DEVICE void store_numbers(Y* p, const Y (&from)[V]) {
-  constexpr int part = V < wide_pack<Y> ? V : wide_pack<Y>;
-#pragma unroll
-  for (int v = 0; v < V; v += part) {
-    Pack<Y, part> pack;
-    memcpy(static_cast<void*>(&pack.bits), from + v, sizeof pack);
-    put_pack(p + v, pack);
-  }
+  write_pack(p, parts);
 }
 // raw[u] = the pack at from + u stride, for u < rows: loads that are in flight together.
 template <int U, int V, class T> SSPO_DEVICE void load_rows(Pack<T, V> (&raw)[U], const T* from, Index stride, int rows) {
@@ -140,6 +112,15 @@ template <class T, int V, int TEAM, int K> struct Row {
         if (member + TEAM * k < packs) kept[k] = load_pack<V>(x + Index(member + TEAM * k) * V);
     }
   }
+  SSPO_DEVICE Compute<T> first() const {  // the row's first number
+    if constexpr (TEAM == 32 && K > 0) {
+      Compute<T> numbers[V];
+      unpack(kept[0], numbers);
+      return __shfl_sync(whole_warp, numbers[0], 0);
+    } else {
+      return value(x[0]);
+    }
+  }
   // body(first element, numbers) for each pack of this thread
   template <class F> SSPO_DEVICE void each(F body) const {
     if constexpr (K > 0) {
@@ -201,6 +182,7 @@ template <class T, class F> void visit_pack(bool wide, F f) {
 
 // f(kind, grid) with the kernel of rows by dtype, alignment and length: kind's Type, V, TEAM and K; blocks have `row_threads`.
 inline constexpr int row_threads = 256;
+inline constexpr int strip_rows = 4, strip_threads = 512;  // blocks that take rows by strips: rows at a time, most threads, one pack of a row each
 template <class T, int V_, int TEAM_, int K_> struct RowKind {
   using Type = T;
   static constexpr int V = V_, TEAM = TEAM_, K = K_;

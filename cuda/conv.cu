@@ -233,7 +233,7 @@ __global__ void __launch_bounds__(256) column_sums(const T* gy, typename SumOf<T
   if (mine < out)
     for (Index p = c * chunk_pixels + row; p < end; p += ROWS) {
       T x[V];
-      if constexpr (V > 1) load_group(gy + p * out + mine, x);
+      if constexpr (V > 1) read_pack(gy + p * out + mine, x);
       else x[0] = gy[p * out + mine];
 #pragma unroll
       for (int e = 0; e < V; ++e) sum[e] += widened(x[e]);

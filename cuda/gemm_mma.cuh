@@ -126,14 +126,14 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks_at_once) multiply_
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
         const float pair[2] = {sum[i][j][2 * h], sum[i][j][2 * h + 1]};
-        store_group(rows + (8 * h + lane / 4) * pitch + 8 * j + lane % 4 * 2, pair);
+        write_pack(rows + (8 * h + lane / 4) * pitch + 8 * j + lane % 4 * 2, pair);
       }
     __syncwarp();
 #pragma unroll 1
     for (int q = 0; q < 4; ++q) {
       const int row = 4 * q + lane / 8, col = lane % 8 * 4;
       float group[4];
-      load_group(rows + row * pitch + col, group);
+      read_pack(rows + row * pitch + col, group);
       p.result.put(to.item, to.slice, to.m0 + row0 + 16 * i + row, to.n0 + col0 + col, group);
     }
     __syncwarp();

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "context.hpp"
+#include "packs.cuh"
 #include "sspo/ops/activation.hpp"
 
 namespace sspo::cuda::inline SSPO_CUDA_WORLD::tiles {
@@ -107,24 +108,6 @@ template <class Operand, int LINES, int K, int THREADS, bool chunks_only> struct
 };
 
 // --- results
-template <int bytes> struct BitsOf;
-template <> struct BitsOf<4> { using type = unsigned; };
-template <> struct BitsOf<8> { using type = uint2; };
-template <> struct BitsOf<16> { using type = uint4; };
-
-// W elements side by side, in one access.
-template <class T, int W> SSPO_DEVICE void load_group(const T* p, T (&x)[W]) {
-  using Bits = typename BitsOf<W * sizeof(T)>::type;
-  const Bits bits = load(reinterpret_cast<const Bits*>(p));
-  memcpy(static_cast<void*>(x), &bits, sizeof bits);
-}
-template <class T, int W> SSPO_DEVICE void store_group(T* p, const T (&x)[W]) {
-  using Bits = typename BitsOf<W * sizeof(T)>::type;
-  Bits bits;
-  memcpy(&bits, x, sizeof bits);
-  store(reinterpret_cast<Bits*>(p), bits);
-}
-
 SSPO_DEVICE float widened(bf16 x) { return to_float(x); }
 SSPO_DEVICE float widened(float x) { return x; }
 SSPO_DEVICE double widened(double x) { return x; }
@@ -193,7 +176,7 @@ template <class Out_> struct Result {
 #pragma unroll
     for (int e = 0; e < W; ++e) y[e] = Out(x[e]);
     if constexpr (W > 1)
-      if (wide) return store_group(c + at, y);
+      if (wide) return write_pack(c + at, y);
 #pragma unroll
     for (int e = 0; e < W; ++e)
       if (j + e < n) c[at + e] = y[e];
@@ -204,7 +187,7 @@ template <class Out_> struct Result {
     if constexpr (W > 1)
       if (wide) {
         Out y[W];
-        load_group(p, y);
+        read_pack(p, y);
 #pragma unroll
         for (int e = 0; e < W; ++e) x[e] += widened(y[e]);
         return;

@@ -29,7 +29,7 @@ template <class F, int LINES, int K> struct Held {
     feed.bring_chunks(k0, [&](int q, int, int, const T* p) {
 #pragma unroll
       for (int e = 0; e < V; ++e) x[q][e] = T(0);
-      if (p) load_group(p, x[q]);
+      if (p) read_pack(p, x[q]);
     });
   }
   SSPO_DEVICE void keep(const F& feed, int k0, SimtStage<T, LINES, K>& stage) const {
@@ -39,7 +39,7 @@ template <class F, int LINES, int K> struct Held {
         (along_k ? stage.at[col][row] : stage.at[row][col]) = value;
       });
     feed.places([&](int q, int row, int col) {
-      if (!along_k) return store_group(&stage.at[row][col * V], x[q]);
+      if (!along_k) return write_pack(&stage.at[row][col * V], x[q]);
 #pragma unroll
       for (int e = 0; e < V; ++e) stage.at[col * V + e][row] = x[q][e];
     });
@@ -91,9 +91,9 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks_at_once) multiply_
     for (int k = 0; k < K; ++k) {
       T a[TM / V][V], b[TN / V][V];
 #pragma unroll
-      for (int g = 0; g < TM / V; ++g) load_group(&kept_a[stage].at[k][g * (M * V / TM) + row], a[g]);
+      for (int g = 0; g < TM / V; ++g) read_pack(&kept_a[stage].at[k][g * (M * V / TM) + row], a[g]);
 #pragma unroll
-      for (int g = 0; g < TN / V; ++g) load_group(&kept_b[stage].at[k][g * (N * V / TN) + col], b[g]);
+      for (int g = 0; g < TN / V; ++g) read_pack(&kept_b[stage].at[k][g * (N * V / TN) + col], b[g]);
 #pragma unroll
       for (int i = 0; i < TM; ++i)
 #pragma unroll

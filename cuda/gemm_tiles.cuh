@@ -32,7 +32,7 @@ template <class Sum, int W, class R> __global__ void __launch_bounds__(256) add_
   Sum sum[W] = {};
   for (int t = 0; t < slices; ++t) {
     Sum x[W];
-    load_group(partial + Index(t) * size + at, x);
+    read_pack(partial + Index(t) * size + at, x);
 #pragma unroll
     for (int e = 0; e < W; ++e) sum[e] += x[e];
   }

@@ -50,21 +50,38 @@ template <int V> struct Tile {
   SSPO_DEVICE static Index min(Index a, Index b) { return a < b ? a : b; }
 };
 
-// A tile's shared memory: arrays kept [rows, columns], column sums, numbers of groups.
+// Between the sums of a pack's neighbours: 16 channels side by side meet no bank twice.
+template <int V> inline constexpr int column_pitch = tile_columns + 16 / V;
+
+// A tile's shared memory: column sums, numbers of its groups, γ and β of its channels, what is kept of x and g.
 template <class T, int V> struct TileMemory {
-  T* kept;         // [arrays, rows, columns * V]
-  double* column;  // [V, tile_columns]
-  double* group;   // [3, groups]
+  double* column;                        // [V, column_pitch]
+  double *mean, *rstd, *first, *second;  // [groups] each: statistics, and what a kernel sums up
+  T *gamma, *beta;                       // [columns * V]
+  T* kept;                               // [arrays, rows, columns * V]
   SSPO_DEVICE explicit TileMemory(const GroupTiles& t) {
     column = dynamic_shared<double>();
-    group = column + V * tile_columns;
-    kept = reinterpret_cast<T*>(group + (3 * tile_groups(t) + 1) / 2 * 2);
+    mean = column + V * column_pitch<V>;
+    rstd = mean + t.groups, first = rstd + t.groups, second = first + t.groups;
+    gamma = reinterpret_cast<T*>(second + t.groups);
+    beta = gamma + t.columns * V;
+    kept = beta + t.columns * V;
   }
-  SSPO_HD static int tile_groups(const GroupTiles& t) { return t.pieces == 1 ? t.width / t.group : 1; }
 };
+// Beside what is kept.
 template <class T, int V> std::size_t tile_memory_bytes(const GroupTiles& t) {
-  const std::size_t groups = std::size_t(TileMemory<T, V>::tile_groups(t));
-  return sizeof(double) * (V * tile_columns + (3 * groups + 1) / 2 * 2) + t.kept_bytes;
+  return sizeof(double) * std::size_t(V * column_pitch<V> + 4 * t.groups) + 2 * sizeof(T) * V * std::size_t(t.columns);
+}
+
+// What a block reads once and its threads share: γ and β by the threads of row 0, numbers of groups by any. Then: __syncthreads.
+template <class T, int V> SSPO_DEVICE void fetch_weights(const Tile<V>& tile, const TileMemory<T, V>& m, const void* gamma, const void* beta) {
+  if (!tile.totals_here()) return;
+  const int c = tile.column * V;
+  if (gamma) put_pack(m.gamma + c, load_pack<V>(static_cast<const T*>(gamma) + tile.first + c));
+  if (beta) put_pack(m.beta + c, load_pack<V>(static_cast<const T*>(beta) + tile.first + c));
+}
+template <int V> SSPO_DEVICE void fetch_groups(const Tile<V>& tile, const double* from, double* to) {
+  for (int j = int(threadIdx.x); j < tile.groups; j += int(blockDim.x)) to[j] = from[j];
 }
 
 // x of a column added up over the rows of threads, by halves; the threads of row 0 get the sums. Needs the whole block.
@@ -73,10 +90,10 @@ template <int V> SSPO_DEVICE void column_totals(double (&x)[V], double* column, 
     const int half = (rows + 1) / 2;
     __syncthreads();
     if (tile.row >= half && tile.row < rows)
-      for (int v = 0; v < V; ++v) column[v * tile_columns + (tile.row - half) * columns + tile.column] = x[v];
+      for (int v = 0; v < V; ++v) column[v * column_pitch<V> + (tile.row - half) * columns + tile.column] = x[v];
     __syncthreads();
     if (tile.row + half < rows)
-      for (int v = 0; v < V; ++v) x[v] += column[v * tile_columns + tile.row * columns + tile.column];
+      for (int v = 0; v < V; ++v) x[v] += column[v * column_pitch<V> + tile.row * columns + tile.column];
     rows = half;
   }
 }
@@ -84,7 +101,7 @@ template <int V> SSPO_DEVICE void column_totals(double (&x)[V], double* column, 
 template <int V> SSPO_DEVICE void group_totals(const double (&x)[V], double* column, double* to, const Tile<V>& tile) {
   __syncthreads();
   if (tile.totals_here())
-    for (int v = 0; v < V; ++v) column[v * tile_columns + tile.column] = x[v];
+    for (int v = 0; v < V; ++v) column[v * column_pitch<V> + tile.column] = x[v];
   __syncthreads();
   int lanes = 32;  // that add up one group
   while (lanes > 1 && lanes * tile.groups > int(blockDim.x)) lanes /= 2;
@@ -94,7 +111,7 @@ template <int V> SSPO_DEVICE void group_totals(const double (&x)[V], double* col
     double sum = 0;
     for (int c = lane; j < tile.groups && c < tile.group; c += lanes) {
       const int channel = j * tile.group + c;
-      sum += column[channel % V * tile_columns + channel / V];
+      sum += column[channel % V * column_pitch<V> + channel / V];
     }
     sum = warp_fold(sum, Add{}, lanes);
     if (j < tile.groups && lane == 0) to[j] = sum;
@@ -105,17 +122,16 @@ template <int V> SSPO_DEVICE void group_totals(const double (&x)[V], double* col
 // z = (x - near) a + b is γ x̂ + β:   near = μ in C,   a = γ r,   b = β - (μ - near) a
 template <class C, int V> struct Affine {
   C near[V], a[V], b[V];
-  // mean, rstd: of the tile's groups; gamma, beta [channels] or null
-  template <class T> SSPO_DEVICE Affine(const Tile<V>& tile, const double* mean, const double* rstd, const T* gamma, const T* beta) {
+  // From what lies in shared memory; has_gamma, has_beta: else 1 and 0.
+  template <class T> SSPO_DEVICE Affine(const Tile<V>& tile, const TileMemory<T, V>& m, bool has_gamma, bool has_beta) {
     if (!tile.active) return;
-    const Index c = tile.first + tile.column * V;
     C scale[V], level[V];
     for (int v = 0; v < V; ++v) scale[v] = 1, level[v] = 0;
-    if (gamma) unpack(load_pack<V>(gamma + c), scale);
-    if (beta) unpack(load_pack<V>(beta + c), level);
+    if (has_gamma) unpack(load_pack<V>(m.gamma + tile.column * V), scale);
+    if (has_beta) unpack(load_pack<V>(m.beta + tile.column * V), level);
     double mu = 0, r = 0;
     for (int v = 0, last = -1; v < V; ++v) {
-      if (const int j = tile.group_of(v); j != last) mu = mean[j], r = rstd[j], last = j;
+      if (const int j = tile.group_of(v); j != last) mu = m.mean[j], r = m.rstd[j], last = j;
       near[v] = C(mu);
       a[v] = C(double(scale[v]) * r);
       b[v] = C(double(level[v]) - (mu - double(near[v])) * double(scale[v]) * r);

@@ -34,13 +34,14 @@ int best_threads(int columns, int most) {
 
 GroupTiles group_norm_tiles(Index batch, Index positions, Index channels, Index groups, int element_bytes, int arrays, bool aligned,
                             const DeviceLimits& limits) {
-  constexpr Index enough_blocks = 64, small_tile = 32 * 1024;  // half the multiprocessors of a large GPU; a small tile is quick even so
+  constexpr Index enough_blocks = 64, small_tile = 80 * 1024;  // half the multiprocessors of a large GPU; one of them moves 80 KiB in about a launch's time
   const Index D = channels / groups;
   GroupTiles t{.batch = batch, .positions = positions, .channels = channels, .group = int(D)};
   const auto take = [&](Index width, Index rows, bool wide, bool one_read) {
     const Index V = wide ? 16 / element_bytes : 1;
     t.width = int(width), t.rows = int(rows), t.wide = wide, t.one_read = one_read;
     t.pieces = width < D ? int(ceil_div(D, width)) : 1;
+    t.groups = width < D ? 1 : int(width / D);
     t.across = int(t.pieces > 1 ? groups * t.pieces : ceil_div(channels, width));
     t.down = int(ceil_div(positions, rows));
     t.columns = int(ceil_div(width, V));
@@ -58,7 +59,7 @@ GroupTiles group_norm_tiles(Index batch, Index positions, Index channels, Index 
   double best_waste = 1.4;  // more, and reading twice costs less
   for (Index m = 1; m <= groups; ++m) {
     const bool wide = can_be_wide(m, V);
-    const Index overhead = 8 * ((wide ? V : 1) * tile_columns + 3 * m + 1);
+    const Index overhead = 8 * ((wide ? V : 1) * tile_columns + 4 * m) + 2 * (m * D + V) * element_bytes;
     if (m * D > tile_columns * (wide ? V : 1) || positions * m * position_bytes + overhead > room) continue;
     const double waste = sector_waste(m * D * element_bytes) + (aligned && !wide ? 0.3 : 0);
     if (waste < best_waste - 0.04) best = m, best_waste = waste;
@@ -68,11 +69,13 @@ GroupTiles group_norm_tiles(Index batch, Index positions, Index channels, Index 
     take(best * D, positions, can_be_wide(best, V), true);
     return t;
   }
-  // 2. else whole rows, or as many groups of them as a block has columns for, or a piece of one group
-  const bool wide = aligned && (channels <= tile_columns * V || unit_of(V) * D <= tile_columns * V || D % V == 0);
-  const Index most = tile_columns * (wide ? V : 1), unit = wide ? unit_of(V) : 1;
-  const Index width = channels <= most ? channels : unit * D <= most ? most / (unit * D) * unit * D : std::min(D, most);
-  take(width, std::clamp<Index>(48 * 1024 / (width * element_bytes), 1, positions), wide, false);
+  // 2. else tiles of 48 KiB: as many groups side by side as leave room for 32 positions, so that what is read once a tile is a small
+  //    share; a wider group by itself, or a piece of it
+  const bool wide = aligned && (unit_of(V) * D <= tile_columns * V || D % V == 0);
+  const Index most = tile_columns * (wide ? V : 1), unit = (wide ? unit_of(V) : 1) * D, tile_bytes = 48 * 1024;
+  const Index units = channels / unit, at_once = std::max<Index>(std::min(most, tile_bytes / (32 * element_bytes)) / unit, 1);
+  const Index width = unit <= most ? ceil_div(units, ceil_div(units, at_once)) * unit : std::min(D, most);
+  take(width, std::clamp<Index>(tile_bytes / (width * element_bytes), 1, positions), wide, false);
   return t;
 }
 
@@ -91,7 +94,7 @@ struct Moments {
   double *mean, *squares;
 };
 
-// Statistics of each group within the tile: m.group[0][j] = mean, [2][j] = Σ (x - mean)². x is read once and kept.
+// Statistics of each group within the tile: m.mean[j], and m.first[j] = Σ (x - mean)². x is read once and kept.
 // 1. near = x0 + Σ (x - x0) / n in C, x0 the group's first number: close to the mean, exactly it where x is constant. A thread adds up
 //    x - o, o its own first numbers, and moves the sum to x0 once that lies in shared memory.
 // 2. S = Σ t, Q = Σ t² of t = x - near, from the kept tile: mean = near + S/n,  Σ (x - mean)² = Q - S²/n, which cancels nothing
@@ -99,9 +102,9 @@ template <class T, int V>
 SSPO_DEVICE void tile_statistics(const GroupTiles& tiles, const Tile<V>& tile, const T* x, const TileMemory<T, V>& m) {
   using C = Compute<T>;
   constexpr int U = rows_in_flight;
-  const int groups = TileMemory<T, V>::tile_groups(tiles), kept_row = tiles.columns * V;
+  const int kept_row = tiles.columns * V;
   const double n = tile_count(tiles, tile.down, tile.group);
-  double *const near = m.group, *const sums = near + groups, *const squares = sums + groups;
+  double *const near = m.mean, *const sums = m.rstd, *const squares = m.first;
   C center[V] = {};
   double S[V] = {}, Q[V] = {};
   Pack<T, V> raw[U];
@@ -189,16 +192,15 @@ SSPO_DEVICE void write_normalised(const GroupTiles& tiles, const Tile<V>& tile, 
 template <class T, int V> __global__ void __launch_bounds__(tile_threads) group_norm_one_read(GroupNormArgs a, GroupTiles tiles) {
   const Tile<V> tile(tiles);
   const TileMemory<T, V> m(tiles);
-  tile_statistics(tiles, tile, static_cast<const T*>(a.x), m);  // 1. statistics; the tile stays in shared memory
-  double *const mean = m.group, *const rstd = m.group + TileMemory<T, V>::tile_groups(tiles);
-  const double* const squares = rstd + TileMemory<T, V>::tile_groups(tiles);
+  tile_statistics(tiles, tile, static_cast<const T*>(a.x), m);             // 1. statistics; the tile stays in shared memory
+  fetch_weights(tile, m, a.gamma, a.beta);
   for (int j = int(threadIdx.x); j < tile.groups; j += int(blockDim.x)) {  // 2. 1/σ; both are saved
-    rstd[j] = 1 / std::sqrt(squares[j] / double(tiles.positions * tile.group) + a.eps);
-    a.mean[tile.sample * a.groups + tile.first_group + j] = mean[j];
-    a.rstd[tile.sample * a.groups + tile.first_group + j] = rstd[j];
+    m.rstd[j] = 1 / std::sqrt(m.first[j] / double(tiles.positions * tile.group) + a.eps);
+    a.mean[tile.sample * a.groups + tile.first_group + j] = m.mean[j];
+    a.rstd[tile.sample * a.groups + tile.first_group + j] = m.rstd[j];
   }
   __syncthreads();
-  const Affine<Compute<T>, V> k(tile, mean, rstd, static_cast<const T*>(a.gamma), static_cast<const T*>(a.beta));
+  const Affine<Compute<T>, V> k(tile, m, a.gamma, a.beta);
   write_normalised(tiles, tile, k, m.kept + tile.column * V, Index(tiles.columns) * V, static_cast<T*>(a.y), a.silu);  // 3.
 }
 
@@ -209,12 +211,11 @@ __global__ void __launch_bounds__(tile_threads) group_norm_moments(GroupNormArgs
   const Tile<V> tile(tiles);
   const TileMemory<T, V> m(tiles);
   tile_statistics(tiles, tile, static_cast<const T*>(a.x), m);
-  const double* const squares = m.group + 2 * TileMemory<T, V>::tile_groups(tiles);
   const Index row = a.groups * tiles.pieces, across = Index(blockIdx.x) % tiles.across;
   const Index first = (tile.sample * tiles.down + tile.down) * row + (tiles.pieces > 1 ? across : Index(tile.first_group));
   for (int j = int(threadIdx.x); j < tile.groups; j += int(blockDim.x)) {
-    parts.mean[first + j] = m.group[j];
-    parts.squares[first + j] = squares[j];
+    parts.mean[first + j] = m.mean[j];
+    parts.squares[first + j] = m.first[j];
   }
 }
 
@@ -253,11 +254,16 @@ __global__ void __launch_bounds__(32 * union_rows) group_norm_union(GroupNormArg
   a.rstd[sample * a.groups + j] = 1 / std::sqrt(squares / N + a.eps);
 }
 
-// Costs: x read once more, y written once.
+// Costs: x read once more, y written once; γ, β and the statistics once a tile.
 template <class T, int V> __global__ void __launch_bounds__(tile_threads) group_norm_write(GroupNormArgs a, GroupTiles tiles) {
   const Tile<V> tile(tiles);
+  const TileMemory<T, V> m(tiles);
   const Index first = tile.sample * a.groups + tile.first_group;
-  const Affine<Compute<T>, V> k(tile, a.mean + first, a.rstd + first, static_cast<const T*>(a.gamma), static_cast<const T*>(a.beta));
+  fetch_weights(tile, m, a.gamma, a.beta);
+  fetch_groups(tile, a.mean + first, m.mean);
+  fetch_groups(tile, a.rstd + first, m.rstd);
+  __syncthreads();
+  const Affine<Compute<T>, V> k(tile, m, a.gamma, a.beta);
   const T* const x = static_cast<const T*>(a.x) + tile.begin + tile.column * V;
   write_normalised(tiles, tile, k, x, tiles.channels, static_cast<T*>(a.y), a.silu);
 }
@@ -266,45 +272,137 @@ template <class T, int V> __global__ void __launch_bounds__(tile_threads) group_
 
 // y = γ (x - μ) r + β, each row its own                                                            Ba et al. 2016
 // 1. near = x0 + Σ (x - x0) / n in C   2. μ and σ² from t = x - near, as for group norm   3. y
-// Owns:  team = one row: a warp, or a block of `row_threads` for long rows; thread = every TEAM-th pack.
-// Costs: x read once where K > 0 (the row stays in registers), else three times, y written once.
-template <class T, int V, int TEAM, int K> __global__ void __launch_bounds__(row_threads) layer_norm_rows(LayerNormArgs a) {
+// A block's rows share one reading of γ and β; their statistics go out together.
+constexpr int most_rows = 16;  // a block's
+
+// From S = Σ t and Q = Σ t² of one row: offset = μ - near and 1/σ.
+SSPO_DEVICE void row_statistics(const LayerNormArgs& a, double S, double Q, double& offset, double& rstd) {
+  offset = S / double(a.channels);
+  const double variance = Q / double(a.channels) - offset * offset;
+  rstd = 1 / std::sqrt((variance > 0 || variance != variance ? variance : 0) + a.eps);
+}
+// Of the block's rows, from `first` on. Needs the whole block.
+SSPO_DEVICE void write_statistics(const LayerNormArgs& a, Index first, int rows, const double* mean, const double* rstd) {
+  __syncthreads();
+  if (const int i = int(threadIdx.x); i < rows) a.mean[first + i] = mean[i], a.rstd[first + i] = rstd[i];
+}
+template <class C, int V> SSPO_DEVICE void normalise(const C (&x)[V], C near, C r, C shift, const C (&scale)[V], const C (&level)[V], C (&y)[V]) {
+  for (int v = 0; v < V; ++v) y[v] = std::fma(std::fma(x[v] - near, r, shift), scale[v], level[v]);
+}
+
+// Owns:  block = `rows_each` rows; team = one of them at a time: a warp, or the block for long rows; thread = every TEAM-th pack.
+// Costs: x read once where K > 0 (the row stays in registers), else three times; y written once; γ and β once a block, or a row.
+// Needs: γ and β in shared memory where K > 0.
+template <class T, int V, int TEAM, int K> __global__ void __launch_bounds__(row_threads) layer_norm_rows(LayerNormArgs a, int rows_each) {
   using C = Compute<T>;
-  const Index row = Index(blockIdx.x) * (row_threads / TEAM) + int(threadIdx.x) / TEAM, n = a.channels;
-  if (row >= a.rows) return;
-  const Row<T, V, TEAM, K> x(static_cast<const T*>(a.x) + row * n, n / V, int(threadIdx.x) % TEAM);
-  const C x0 = value(x.x[0]);
-  double first = 0;
-  x.each([&](Index, const C(&v)[V]) {
-    C s = 0;
-    for (C e : v) s += e - x0;
-    first += double(s);
-  });
-  const C near = C(double(x0) + team_fold<TEAM>(first, Add{}) / double(n));
-  double sums[2] = {};
-  x.each([&](Index, const C(&v)[V]) {
-    C s = 0, q = 0;
-    for (C e : v) s += e - near, q = std::fma(e - near, e - near, q);
-    sums[0] += double(s), sums[1] += double(q);
-  });
-  team_fold<TEAM>(sums, Add{});
-  const double offset = sums[0] / double(n), variance = sums[1] / double(n) - offset * offset;
-  const double rstd = 1 / std::sqrt((variance > 0 || variance != variance ? variance : 0) + a.eps);
-  if (int(threadIdx.x) % TEAM == 0) {
-    a.mean[row] = double(near) + offset;
-    a.rstd[row] = rstd;
+  SSPO_SHARED(double, means, [most_rows]);
+  SSPO_SHARED(double, rstds, [most_rows]);
+  const Index n = a.channels, first = Index(blockIdx.x) * rows_each;
+  const int rows = int(a.rows - first < rows_each ? a.rows - first : rows_each), member = int(threadIdx.x) % TEAM;
+  const T *gamma = static_cast<const T*>(a.gamma), *beta = static_cast<const T*>(a.beta);
+  if constexpr (K > 0) {
+    T* const kept = dynamic_shared<T>();  // [2, n]
+    for (Index c = Index(threadIdx.x) * V; c < n; c += row_threads * V) {
+      if (gamma) put_pack(kept + c, load_pack<V>(gamma + c));
+      if (beta) put_pack(kept + n + c, load_pack<V>(beta + c));
+    }
+    gamma = kept, beta = kept + n;
+    __syncthreads();
   }
-  const T *const gamma = static_cast<const T*>(a.gamma), *const beta = static_cast<const T*>(a.beta);
-  T* const y = static_cast<T*>(a.y) + row * n;
-  const C r = C(rstd), shift = C(-offset * rstd);
-  x.each([&](Index c, const C(&v)[V]) {
-    C scale[V], level[V], out[V];
-    for (int i = 0; i < V; ++i) scale[i] = 1, level[i] = 0;
-    if (gamma) unpack(load_pack<V>(gamma + c), scale);
-    if (beta) unpack(load_pack<V>(beta + c), level);
-    for (int i = 0; i < V; ++i) out[i] = std::fma(std::fma(v[i] - near, r, shift), scale[i], level[i]);
-    store_pack(y + c, out);
-  });
+  for (int i = int(threadIdx.x) / TEAM; i < rows; i += row_threads / TEAM) {
+    const Row<T, V, TEAM, K> x(static_cast<const T*>(a.x) + (first + i) * n, n / V, member);
+    const C x0 = x.first();
+    double sum = 0;
+    x.each([&](Index, const C(&v)[V]) {
+      C s = 0;
+      for (C e : v) s += e - x0;
+      sum += double(s);
+    });
+    const C near = C(double(x0) + team_fold<TEAM>(sum, Add{}) / double(n));
+    double sums[2] = {};
+    x.each([&](Index, const C(&v)[V]) {
+      C s = 0, q = 0;
+      for (C e : v) s += e - near, q = std::fma(e - near, e - near, q);
+      sums[0] += double(s), sums[1] += double(q);
+    });
+    team_fold<TEAM>(sums, Add{});
+    double offset, rstd;
+    row_statistics(a, sums[0], sums[1], offset, rstd);
+    if (member == 0) means[i] = double(near) + offset, rstds[i] = rstd;
+    T* const y = static_cast<T*>(a.y) + (first + i) * n;
+    x.each([&](Index c, const C(&v)[V]) {
+      C scale[V], level[V], out[V];
+      for (int e = 0; e < V; ++e) scale[e] = 1, level[e] = 0;
+      if (a.gamma) unpack(load_pack<V>(gamma + c), scale);
+      if (a.beta) unpack(load_pack<V>(beta + c), level);
+      normalise(v, near, C(rstd), C(-offset * rstd), scale, level, out);
+      store_pack(y + c, out);
+    });
+  }
+  write_statistics(a, first, rows, means, rstds);
+}
+
+// Owns:  block = `most_rows` rows, `strip_rows` at a time; thread = one pack of each, its γ and β in registers.
+// Costs: x read once, y written once, γ and β once a block.
+template <class T, int V> __global__ void __launch_bounds__(strip_threads) layer_norm_strips(LayerNormArgs a) {
+  using C = Compute<T>;
+  SSPO_SHARED(double, means, [most_rows]);
+  SSPO_SHARED(double, rstds, [most_rows]);
+  SSPO_SHARED(C, origins, [strip_rows]);
+  const Index n = a.channels, c = Index(threadIdx.x) * V, first = Index(blockIdx.x) * most_rows;
+  const int all = int(a.rows - first < most_rows ? a.rows - first : most_rows);
+  const bool active = c < n;
+  Pack<T, V> gamma{}, beta{};
+  if (active && a.gamma) gamma = load_pack<V>(static_cast<const T*>(a.gamma) + c);
+  if (active && a.beta) beta = load_pack<V>(static_cast<const T*>(a.beta) + c);
+  for (int begin = 0; begin < all; begin += strip_rows) {
+    const int rows = all - begin < strip_rows ? all - begin : strip_rows;
+    const Index at = (first + begin) * n + c;
+    Pack<T, V> xs[strip_rows];
+    load_rows(xs, static_cast<const T*>(a.x) + at, n, active ? rows : 0);
+    C x[V], near[strip_rows];
+#pragma unroll
+    for (int u = 0; u < strip_rows; ++u)
+      if (u < rows && threadIdx.x == 0) unpack(xs[u], x), origins[u] = x[0];
+    __syncthreads();
+    double sums[strip_rows] = {}, pairs[2 * strip_rows] = {};
+#pragma unroll
+    for (int u = 0; u < strip_rows; ++u) {
+      near[u] = u < rows ? origins[u] : C(0);
+      if (u >= rows || !active) continue;
+      C s = 0;
+      unpack(xs[u], x);
+      for (C e : x) s += e - near[u];
+      sums[u] = double(s);
+    }
+    team_fold<strip_threads>(sums, Add{});
+#pragma unroll
+    for (int u = 0; u < strip_rows; ++u) {
+      near[u] = C(double(near[u]) + sums[u] / double(n));
+      if (u >= rows || !active) continue;
+      C s = 0, q = 0;
+      unpack(xs[u], x);
+      for (C e : x) s += e - near[u], q = std::fma(e - near[u], e - near[u], q);
+      pairs[2 * u] = double(s), pairs[2 * u + 1] = double(q);
+    }
+    team_fold<strip_threads>(pairs, Add{});
+#pragma unroll
+    for (int u = 0; u < strip_rows; ++u) {
+      if (u >= rows) break;
+      double offset, rstd;
+      row_statistics(a, pairs[2 * u], pairs[2 * u + 1], offset, rstd);
+      if (threadIdx.x == 0) means[begin + u] = double(near[u]) + offset, rstds[begin + u] = rstd;
+      if (!active) continue;
+      C scale[V], level[V], y[V];
+      for (int v = 0; v < V; ++v) scale[v] = 1;
+      unpack(beta, level);  // zeros where there is none
+      if (a.gamma) unpack(gamma, scale);
+      unpack(xs[u], x);
+      normalise(x, near[u], C(rstd), C(-offset * rstd), scale, level, y);
+      store_pack(static_cast<T*>(a.y) + at + u * n, y);
+    }
+  }
+  write_statistics(a, first, all, means, rstds);
 }
 
 }  // namespace
@@ -317,7 +415,7 @@ void group_norm(const Context& ctx, DType dtype, const GroupNormArgs& a) {
     const Extent grid = blocks_along_x(a.batch * tiles.across * tiles.down), block = {unsigned(tiles.threads)};
     visit_pack<T>(tiles.wide, [&](auto pack) {
       constexpr int V = decltype(pack)::value;
-      const std::size_t shared = tile_memory_bytes<T, V>(tiles);
+      const std::size_t beside = tile_memory_bytes<T, V>(tiles), shared = beside + tiles.kept_bytes;
       if (tiles.one_read) return launch(ctx.stream, {"group_norm_one_read", grid, block, shared}, group_norm_one_read<T, V>, a, tiles);
       const Index samples = a.batch * a.groups;
       const Index count = samples * tiles.down * tiles.pieces;
@@ -326,16 +424,26 @@ void group_norm(const Context& ctx, DType dtype, const GroupNormArgs& a) {
       launch(ctx.stream, {"group_norm_moments", grid, block, shared}, group_norm_moments<T, V>, a, tiles, parts);
       const Extent by_groups = blocks_along_x(a.batch * ceil_div(a.groups, 32));
       launch(ctx.stream, {"group_norm_union", by_groups, {32 * union_rows}}, group_norm_union, a, tiles, parts);
-      launch(ctx.stream, {"group_norm_write", grid, block}, group_norm_write<T, V>, a, tiles);
+      launch(ctx.stream, {"group_norm_write", grid, block, beside}, group_norm_write<T, V>, a, tiles);
     });
   });
 }
 
 void layer_norm(const Context& ctx, DType dtype, const LayerNormArgs& a) {
   if (a.rows * a.channels == 0) return;
-  visit_row_kernels("layer_norm", dtype, a.rows, a.channels, [&](auto kind, Extent grid) {
+  visit_row_kernels("layer_norm", dtype, a.rows, a.channels, [&](auto kind, Extent) {
     using R = decltype(kind);
-    launch(ctx.stream, {"layer_norm_rows", grid, {row_threads}}, layer_norm_rows<typename R::Type, R::V, R::TEAM, R::K>, a);
+    using T = typename R::Type;
+    const Index packs = a.channels / R::V;
+    if (R::TEAM > 32 && packs <= strip_threads) {
+      const LaunchPlan plan{"layer_norm_strips", blocks_along_x(ceil_div(a.rows, most_rows)), {unsigned(ceil_div(packs, 32) * 32)}};
+      return launch(ctx.stream, plan, layer_norm_strips<T, R::V>, a);
+    }
+    // A block takes rows of more than `strip_threads` packs one after the other: fewer where that would leave a GPU idle.
+    const Index rows_each = R::TEAM == 32 ? most_rows : std::clamp<Index>(a.rows / 64, 1, most_rows);
+    const std::size_t shared = R::K > 0 ? 2 * std::size_t(a.channels) * sizeof(T) : 0;
+    const LaunchPlan plan{"layer_norm_rows", blocks_along_x(ceil_div(a.rows, rows_each)), {row_threads}, shared};
+    launch(ctx.stream, plan, layer_norm_rows<T, R::V, R::TEAM, R::K>, a, int(rows_each));
   }, a.x, a.y, a.gamma, a.beta);
 }
 

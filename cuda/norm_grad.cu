@@ -29,17 +29,16 @@ SSPO_DEVICE void slopes(const Affine<Compute<T>, V>& k, bool silu_too, const Pac
   }
 }
 
-// A = Σ d and E = Σ d x̂ of each channel over the tile's rows, in the threads of row 0, and as parts [batch, down, 2, channels].
+// A = Σ d and E = Σ d x̂ of each channel over the tile's rows, in the threads of row 0, and as parts [batch, down, 2, channels] in C.
 // `kept` takes the tile's x, then its g, unless it is null.
 template <class T, int V>
 SSPO_DEVICE void tile_slope_sums(const GroupNormGradArgs& a, const GroupTiles& tiles, const Tile<V>& tile, const Affine<Compute<T>, V>& k,
-                                 const TileMemory<T, V>& m, T* kept, double* parts, double (&A)[V], double (&E)[V]) {
+                                 const TileMemory<T, V>& m, T* kept, Compute<T>* parts, double (&A)[V], double (&E)[V]) {
   using C = Compute<T>;
   constexpr int U = rows_in_flight / 2;
   const T *const x = static_cast<const T*>(a.x), *const g = static_cast<const T*>(a.g);
   const Index step = tile.step * tiles.channels;
   const int kept_row = tiles.columns * V;
-  __syncwarp();  // lanes that read more coefficients than others meet again
   for (int p = tile.row; p < tile.rows; p += U * tile.step) {
     const int rows = (tile.rows - p + tile.step - 1) / tile.step;
     const Index at = tile.begin + Index(p) * tiles.channels + tile.column * V;
@@ -64,29 +63,30 @@ SSPO_DEVICE void tile_slope_sums(const GroupNormGradArgs& a, const GroupTiles& t
   column_totals(A, m.column, tile, tiles.columns);
   column_totals(E, m.column, tile, tiles.columns);
   if (!tile.totals_here()) return;
+  C a_part[V], e_part[V];
   for (int v = 0; v < V; ++v) {
-    const Index j = tile.sample * a.groups + tile.first_group + tile.group_of(v);
-    E[v] = a.rstd[j] * (E[v] - (a.mean[j] - double(k.near[v])) * A[v]);
+    const int j = tile.group_of(v);
+    E[v] = m.rstd[j] * (E[v] - (m.mean[j] - double(k.near[v])) * A[v]);
+    a_part[v] = C(A[v]), e_part[v] = C(E[v]);
   }
-  double* const to = parts + (tile.sample * tiles.down + tile.down) * 2 * tiles.channels + tile.first + tile.column * V;
-  store_numbers(to, A);
-  store_numbers(to + tiles.channels, E);
+  C* const to = parts + (tile.sample * tiles.down + tile.down) * 2 * tiles.channels + tile.first + tile.column * V;
+  write_pack(to, a_part);
+  write_pack(to + tiles.channels, e_part);
 }
 
-// dx of a tile from x and g, their rows `from_row` apart; m₁, m₂ of the tile's groups.
+// dx of a tile from x and g, their rows `from_row` apart; m.first and m.second: m₁ and m₂ of the tile's groups.
 template <class T, int V>
 SSPO_DEVICE void write_gradient(const GroupNormGradArgs& a, const GroupTiles& tiles, const Tile<V>& tile, const Affine<Compute<T>, V>& k,
-                                const double* m1, const double* m2, const T* x, const T* g, Index from_row) {
+                                const TileMemory<T, V>& m, const T* x, const T* g, Index from_row) {
   using C = Compute<T>;
   constexpr int U = rows_in_flight / 2;
   C slant[V] = {}, level[V] = {};
   if (tile.active)
     for (int v = 0; v < V; ++v) {
       const int j = tile.group_of(v);
-      const Index at = tile.sample * a.groups + tile.first_group + j;
-      const double mean = a.mean[at], r = a.rstd[at];
-      slant[v] = C(-r * r * m2[j]);
-      level[v] = C(-r * (m1[j] - r * (mean - double(k.near[v])) * m2[j]));
+      const double r = m.rstd[j];
+      slant[v] = C(-r * r * m.second[j]);
+      level[v] = C(-r * (m.first[j] - r * (m.mean[j] - double(k.near[v])) * m.second[j]));
     }
   __syncwarp();
   for (int p = tile.row; p < tile.rows; p += U * tile.step) {
@@ -105,43 +105,49 @@ SSPO_DEVICE void write_gradient(const GroupNormGradArgs& a, const GroupTiles& ti
   }
 }
 
-template <class T, int V> SSPO_DEVICE Affine<Compute<T>, V> affine_of(const GroupNormGradArgs& a, const Tile<V>& tile) {
+// What a block reads once, and what its threads make of it.
+template <class T, int V> SSPO_DEVICE Affine<Compute<T>, V> affine_of(const GroupNormGradArgs& a, const Tile<V>& tile, const TileMemory<T, V>& m) {
   const Index first = tile.sample * a.groups + tile.first_group;
-  return {tile, a.mean + first, a.rstd + first, static_cast<const T*>(a.gamma), static_cast<const T*>(a.beta)};
+  fetch_weights(tile, m, a.gamma, a.beta);
+  fetch_groups(tile, a.mean + first, m.mean);
+  fetch_groups(tile, a.rstd + first, m.rstd);
+  __syncthreads();
+  const Affine<Compute<T>, V> k(tile, m, a.gamma, a.beta);
+  __syncwarp();  // lanes that read more coefficients than others meet again
+  return k;
 }
 
 // Owns:  block = one tile: all positions of some groups of one sample; thread = one column of packs.
 // Costs: x and g read once, dx written once.   Needs: the tile of x and g in shared memory (group_norm_tiles).
 template <class T, int V>
-__global__ void __launch_bounds__(tile_threads) group_norm_grad_one_read(GroupNormGradArgs a, GroupTiles tiles, double* parts) {
+__global__ void __launch_bounds__(tile_threads) group_norm_grad_one_read(GroupNormGradArgs a, GroupTiles tiles, Compute<T>* parts) {
   const Tile<V> tile(tiles);
   const TileMemory<T, V> m(tiles);
-  const Affine<Compute<T>, V> k = affine_of<T>(a, tile);
+  const Affine<Compute<T>, V> k = affine_of(a, tile, m);
   double A[V] = {}, E[V] = {};
   tile_slope_sums(a, tiles, tile, k, m, m.kept, parts, A, E);  // 1. read, keep, add up by channel
-  double *const m1 = m.group, *const m2 = m1 + TileMemory<T, V>::tile_groups(tiles);
-  if (tile.totals_here() && a.gamma)  // 2. and by group
-    for (int v = 0; v < V; ++v) {
-      const double gamma = double(value(static_cast<const T*>(a.gamma)[tile.first + tile.column * V + v]));
-      A[v] *= gamma, E[v] *= gamma;
-    }
-  group_totals(A, m.column, m1, tile);
-  group_totals(E, m.column, m2, tile);
+  if (tile.totals_here() && a.gamma) {                         // 2. and by group
+    Compute<T> gamma[V];
+    unpack(load_pack<V>(m.gamma + tile.column * V), gamma);
+    for (int v = 0; v < V; ++v) A[v] *= double(gamma[v]), E[v] *= double(gamma[v]);
+  }
+  group_totals(A, m.column, m.first, tile);
+  group_totals(E, m.column, m.second, tile);
   const double n = double(tiles.positions * tile.group);
-  for (int j = int(threadIdx.x); j < tile.groups; j += int(blockDim.x)) m1[j] /= n, m2[j] /= n;
+  for (int j = int(threadIdx.x); j < tile.groups; j += int(blockDim.x)) m.first[j] /= n, m.second[j] /= n;
   __syncthreads();
   const int kept_row = tiles.columns * V;  // 3. dx from what was kept
   const T* const x = m.kept + tile.column * V;
-  write_gradient(a, tiles, tile, k, m1, m2, x, x + tiles.rows * kept_row, Index(kept_row));
+  write_gradient(a, tiles, tile, k, m, x, x + tiles.rows * kept_row, Index(kept_row));
 }
 
 // The same in steps where a group's positions do not fit, or are too few blocks. Owns: as above.  Costs: x and g read once.
 template <class T, int V>
-__global__ void __launch_bounds__(tile_threads) group_norm_grad_sums(GroupNormGradArgs a, GroupTiles tiles, double* parts) {
+__global__ void __launch_bounds__(tile_threads) group_norm_grad_sums(GroupNormGradArgs a, GroupTiles tiles, Compute<T>* parts) {
   const Tile<V> tile(tiles);
   const TileMemory<T, V> m(tiles);
   double A[V] = {}, E[V] = {};
-  tile_slope_sums(a, tiles, tile, affine_of<T>(a, tile), m, static_cast<T*>(nullptr), parts, A, E);
+  tile_slope_sums(a, tiles, tile, affine_of(a, tile, m), m, static_cast<T*>(nullptr), parts, A, E);
 }
 
 // m₁, m₂ of each group from the sums of its channels, sums [batch, 2, channels]; means [2, batch, groups].
@@ -158,14 +164,17 @@ template <class T> __global__ void __launch_bounds__(128) group_norm_grad_means(
   for (int which = 0; which < 2; ++which) means[which * a.batch * a.groups + index] = m[which] / double(a.positions * D);
 }
 
-// Costs: x and g read once more, dx written once.
+// Costs: x and g read once more, dx written once; γ, β, statistics and means once a tile.
 template <class T, int V>
 __global__ void __launch_bounds__(tile_threads) group_norm_grad_write(GroupNormGradArgs a, GroupTiles tiles, const double* means) {
   const Tile<V> tile(tiles);
+  const TileMemory<T, V> m(tiles);
   const T* const x = static_cast<const T*>(a.x) + tile.begin + tile.column * V;
   const T* const g = static_cast<const T*>(a.g) + tile.begin + tile.column * V;
   const double *const m1 = means + tile.sample * a.groups + tile.first_group, *const m2 = m1 + a.batch * a.groups;
-  write_gradient(a, tiles, tile, affine_of<T>(a, tile), m1, m2, x, g, tiles.channels);
+  fetch_groups(tile, m1, m.first);
+  fetch_groups(tile, m2, m.second);
+  write_gradient(a, tiles, tile, affine_of(a, tile, m), m, x, g, tiles.channels);
 }
 
 // --- layer norm --------------------------------------------------------------------------------
@@ -184,11 +193,13 @@ template <class C> struct RowNorm {
 };
 
 // Owns:  block = `strip` rows, `strip_rows` at a time; thread = one pack of every row: its share of dγ and dβ stays in registers.
-// Costs: x and g read once, dx written once, 32 bytes a channel and strip for the shares.
-constexpr int strip_rows = 4, strip_threads = 512;
+// Costs: x and g read once, dx written once; γ and the statistics once a strip, two numbers a channel written and read for the shares.
+constexpr int most_strip = 64;
 template <class T, int V>
 __global__ void __launch_bounds__(strip_threads) layer_norm_grad_strips(LayerNormGradArgs a, int strip, Compute<T>* parts) {
   using C = Compute<T>;
+  SSPO_SHARED(double, means, [most_strip]);
+  SSPO_SHARED(double, rstds, [most_strip]);
   const Index K = a.channels, c = Index(threadIdx.x) * V, first = Index(blockIdx.x) * strip;
   const bool active = c < K;
   const T *const x = static_cast<const T*>(a.x) + c, *const g = static_cast<const T*>(a.g) + c;
@@ -196,15 +207,14 @@ __global__ void __launch_bounds__(strip_threads) layer_norm_grad_strips(LayerNor
   for (int v = 0; v < V; ++v) gamma[v] = 1;
   if (active && a.gamma) unpack(load_pack<V>(static_cast<const T*>(a.gamma) + c), gamma);
   const Index last = first + strip < a.rows ? first + strip : a.rows;
+  for (int i = int(threadIdx.x); i < last - first; i += int(blockDim.x)) means[i] = a.mean[first + i], rstds[i] = a.rstd[first + i];
+  __syncthreads();
   for (Index row = first; row < last; row += strip_rows) {
+    const double *const mean = means + (row - first), *const rstd = rstds + (row - first);
     const int rows = int(last - row < strip_rows ? last - row : strip_rows);
     Pack<T, V> xs[strip_rows], gs[strip_rows];
     load_rows(xs, x + row * K, K, active ? rows : 0);
     load_rows(gs, g + row * K, K, active ? rows : 0);
-    double mean[strip_rows], rstd[strip_rows];
-#pragma unroll
-    for (int u = 0; u < strip_rows; ++u)
-      if (u < rows) mean[u] = a.mean[row + u], rstd[u] = a.rstd[row + u];
     C sums[2 * strip_rows] = {};  // 1. of γ g and γ g x̂ over each row
 #pragma unroll
     for (int u = 0; u < strip_rows; ++u) {
@@ -235,9 +245,8 @@ __global__ void __launch_bounds__(strip_threads) layer_norm_grad_strips(LayerNor
       store_pack(static_cast<T*>(a.dx) + (row + u) * K + c, d);
     }
   }
-  if (!active) return;
-  store_numbers(parts + Index(blockIdx.x) * 2 * K + c, dbeta);  // 3. the strip's share of dβ, then of dγ
-  store_numbers(parts + (Index(blockIdx.x) * 2 + 1) * K + c, dgamma);
+  write_pack_by_pairs(parts + Index(blockIdx.x) * 2 * K + c, dbeta, active);  // 3. the strip's share of dβ, then of dγ
+  write_pack_by_pairs(parts + (Index(blockIdx.x) * 2 + 1) * K + c, dgamma, active);
 }
 
 // The same in two kernels where a row has more packs than a block threads.
@@ -313,22 +322,24 @@ void group_norm_grad(const Context& ctx, DType dtype, const GroupNormGradArgs& a
     const bool aligned = wide_rows<T>(a.channels, a.x, a.g, a.dx, a.gamma, a.beta);
     const GroupTiles tiles = group_norm_tiles(a.batch, a.positions, a.channels, a.groups, int(sizeof(T)), 2, aligned, limits());
     const Index sums_size = a.batch * 2 * a.channels;  // [batch, 2, channels]
-    const Workspace part_memory(ctx, std::size_t(tiles.down * sums_size) * sizeof(double), "group_norm_grad");
-    double* const parts = part_memory.as<double>();    // [batch, down, 2, channels]
+    const Workspace part_memory(ctx, std::size_t(tiles.down * sums_size) * sizeof(Compute<T>), "group_norm_grad");
+    Compute<T>* const parts = part_memory.as<Compute<T>>();  // [batch, down, 2, channels]
     visit_pack<T>(tiles.wide, [&](auto pack) {
       constexpr int V = decltype(pack)::value;
       const Extent grid = blocks_along_x(a.batch * tiles.across * tiles.down), block = {unsigned(tiles.threads)};
-      const std::size_t shared = tile_memory_bytes<T, V>(tiles);
-      if (tiles.one_read)
-        return launch(ctx.stream, {"group_norm_grad_one_read", grid, block, shared}, group_norm_grad_one_read<T, V>, a, tiles, parts);
+      const std::size_t beside = tile_memory_bytes<T, V>(tiles), shared = beside + tiles.kept_bytes;
+      if (tiles.one_read) {
+        launch(ctx.stream, {"group_norm_grad_one_read", grid, block, shared}, group_norm_grad_one_read<T, V>, a, tiles, parts);
+        return weight_gradients<T>(ctx, a.batch, a.channels, parts, a.dgamma, a.dbeta);
+      }
       const Workspace total_memory(ctx, std::size_t(sums_size + 2 * a.batch * a.groups) * sizeof(double), "group_norm_grad");
       double *const sums = total_memory.as<double>(), *const means = sums + sums_size;
       launch(ctx.stream, {"group_norm_grad_sums", grid, block, shared}, group_norm_grad_sums<T, V>, a, tiles, parts);
-      launch_sum_parts<double, double>(ctx, {a.batch, tiles.down, 2 * a.channels, parts, sums, nullptr, 2 * a.channels});
+      launch_sum_parts<double, Compute<T>>(ctx, {a.batch, tiles.down, 2 * a.channels, parts, sums, nullptr, 2 * a.channels});
       launch(ctx.stream, {"group_norm_grad_means", blocks_along_x(a.batch * a.groups), {128}}, group_norm_grad_means<T>, a, sums, means);
-      launch(ctx.stream, {"group_norm_grad_write", grid, block}, group_norm_grad_write<T, V>, a, tiles, means);
+      launch(ctx.stream, {"group_norm_grad_write", grid, block, beside}, group_norm_grad_write<T, V>, a, tiles, means);
+      weight_gradients<T, double>(ctx, a.batch, a.channels, sums, a.dgamma, a.dbeta);
     });
-    weight_gradients<T>(ctx, a.batch * tiles.down, a.channels, parts, a.dgamma, a.dbeta);
   });
 }
 
@@ -336,8 +347,11 @@ void layer_norm_grad(const Context& ctx, DType dtype, const LayerNormGradArgs& a
   if (a.channels == 0) return;
   visit_floats("layer_norm_grad", dtype, [&]<class T>(std::type_identity<T>) {
     if (a.rows == 0) return weight_gradients<T, double>(ctx, 0, a.channels, nullptr, a.dgamma, a.dbeta);
-    // Strips: enough of them for a large GPU, until their shares of dγ and dβ would cost more than a twentieth of x and g.
-    const int strip = int(std::clamp<Index>(ceil_div(a.rows, 132), 2 * strip_rows, 64));
+    // A strip costs γ and four numbers in C a channel (its shares of dγ and dβ, out and in again), its rows x, g and dx. So many rows that
+    // the former are a fifteenth, fewer where that leaves 16 strips, more where a large GPU has its fill.
+    const Index few = ceil_div(5 * (1 + 4 * Index(sizeof(Compute<T>) / sizeof(T))), strip_rows) * strip_rows;
+    const Index least = std::clamp<Index>(a.rows / 16, 2 * strip_rows, few);
+    const int strip = int(std::clamp<Index>(ceil_div(a.rows, 4 * 132), least, most_strip));
     const Index strips = ceil_div(a.rows, strip);
     const Workspace memory(ctx, std::size_t(strips * 2 * a.channels) * sizeof(Compute<T>), "layer_norm_grad");
     Compute<T>* const parts = memory.as<Compute<T>>();  // [strips, 2, channels]

@@ -166,10 +166,10 @@ __global__ void __launch_bounds__(reduce_threads) reduce_columns(ReductionArgs a
     rows = half;
   }
   if (!active || row > 0) return;
-  if (cut.stretches > 1) return store_numbers(parts + (o * cut.stretches + k) * a.inner + at, total);
+  if (cut.stretches > 1) return write_pack(parts + (o * cut.stretches + k) * a.inner + at, total);
   Y out[V];
   for (int v = 0; v < V; ++v) out[v] = rounded<Y>(Op::finish(total[v], a.divisor));
-  store_numbers(static_cast<Y*>(a.y) + o * a.inner + at, out);
+  write_pack(static_cast<Y*>(a.y) + o * a.inner + at, out);
 }
 
 // --- parts [outer, stretches, inner] joined in order

@@ -9,6 +9,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "packs.cuh"
 #include "runtime.hpp"
 #include "sspo/tensor/view.hpp"
 
@@ -113,37 +114,6 @@ template <int N> struct Lattice {
     for (int v = 0; v < N; ++v) at[v] += Index(e) * stride[v][rank - 1];
   }
 };
-
-// --- packs: V elements as one access of 4, 8 or 16 bytes (more: several of 16)
-
-template <int bytes> struct WordOf { using type = uint4; };
-template <> struct WordOf<8> { using type = uint2; };
-template <> struct WordOf<4> { using type = std::uint32_t; };
-
-template <class T, int V> SSPO_DEVICE void read_pack(const T* p, T (&x)[V]) {
-  constexpr int bytes = V * int(sizeof(T));
-  if constexpr (bytes < 4) {
-    for (int i = 0; i < V; ++i) x[i] = p[i];
-  } else {
-    using Word = typename WordOf<bytes>::type;
-    constexpr int count = bytes / int(sizeof(Word));
-    Word words[count];
-    for (int i = 0; i < count; ++i) words[i] = load(reinterpret_cast<const Word*>(p) + i);
-    memcpy(x, words, bytes);
-  }
-}
-template <class T, int V> SSPO_DEVICE void write_pack(T* p, const T (&x)[V]) {
-  constexpr int bytes = V * int(sizeof(T));
-  if constexpr (bytes < 4) {
-    for (int i = 0; i < V; ++i) p[i] = x[i];
-  } else {
-    using Word = typename WordOf<bytes>::type;
-    constexpr int count = bytes / int(sizeof(Word));
-    Word words[count];
-    memcpy(words, x, bytes);
-    for (int i = 0; i < count; ++i) store(reinterpret_cast<Word*>(p) + i, words[i]);
-  }
-}
 
 // a b, rounded before anything is added to it: what the CPU computes. (nvcc would fuse the two.)
 template <class T> SSPO_DEVICE T product(T a, T b) {

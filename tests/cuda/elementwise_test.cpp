@@ -203,5 +203,20 @@ TEST_CASE("elementwise: traffic is the least that the bytes allow") {
     CHECK(c.sectors_written == sectors);
     CHECK(c.sectors_read + c.sectors_written == c.sectors_fewest);
   }
+  // Operands of the result's shape, forward and as in gradients: the warps ask for each sector once.
+  for (const Shape& s : {Shape{2, 16, 16, 64}, Shape{1, 8, 8, 320}, Shape{77, 96}})
+    for (DType dtype : {DType::f32, DType::bf16, DType::f64}) {
+      const std::size_t bytes = std::size_t(s.numel()) * size_of(dtype);
+      Twin x(d, dtype, s.numel(), 1), g(d, dtype, s.numel(), 2), y(d, dtype, s.numel(), 3);
+      const View one[] = {x.device(s)}, two[] = {x.device(s), g.device(s)};
+      reset_counters();
+      sspo::cuda::elementwise(d.ctx, detail::builtin_index<Exp>, nullptr, one, y.device(s), compute_type(dtype));
+      const KernelCounters c = counters_of("exp");
+      CHECK(double(c.sectors_read + c.sectors_written) <= 1.1 * 2 * double(bytes) / 32);
+      reset_counters();
+      sspo::cuda::elementwise(d.ctx, detail::builtin_index<Mul>, nullptr, two, y.device(s), compute_type(dtype));
+      const KernelCounters c2 = counters_of("mul");
+      CHECK(double(c2.sectors_read + c2.sectors_written) <= 1.1 * 3 * double(bytes) / 32);
+    }
   require_no_findings();
 }

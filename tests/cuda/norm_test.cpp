@@ -223,11 +223,13 @@ TEST_CASE("norms: traffic" * doctest::skip(!checking())) {
   }
   const double bytes = group(float(), {1, 600, 320, 32});
   check_traffic("group_norm_moments", bytes * 1.02, bytes * 0.04);
-  check_traffic("group_norm_write", bytes + bytes * 0.25, bytes);  // γ, β, μ, 1/σ once a tile
+  check_traffic("group_norm_write", bytes * 1.04, bytes);  // γ, β, μ, 1/σ once a tile
   reset_counters();
   const auto x = randn<float>(64 * 1280, 1), w = randn<float>(1280, 2);
   layer_norm_on(d, 64, 1280, x, w.data(), w.data(), 1e-5);
-  check_traffic("layer_norm_rows", 3 * 64 * 1280 * 4, 64 * 1280 * 4 + 64 * 64);  // γ and β come from L1
+  check_traffic("layer_norm_strips", (64 + 2 * 4) * 1280 * 4, 64 * 1280 * 4 + 64 * 16);  // four blocks read γ and β
+  layer_norm_on(d, 64, 320, randn<float>(64 * 320, 1), w.data(), w.data(), 1e-5);
+  check_traffic("layer_norm_rows", (64 + 2 * 4) * 320 * 4, 64 * 320 * 4 + 64 * 16);
   no_findings();
 
   reset_counters();
@@ -245,6 +247,51 @@ TEST_CASE("norms: traffic" * doctest::skip(!checking())) {
   const Doubles zeros(600, 0), ones(600, 1);
   layer_norm_grad_on(d, 600, 320, randn<float>(600 * 320, 1), w.data(), randn<float>(600 * 320, 2), zeros, ones);
   check_traffic("layer_norm_grad_strips", 2 * large * 1.1, large * 1.3);  // strips of 8 rows, as there are few: their shares weigh a quarter of dx
+  no_findings();
+}
+
+// The floor: each input read once and each output written once; x, and g, twice where a group does not fit on a multiprocessor.
+template <class T> void group_norm_floor(const Shape& s, int passes) {
+  TestDevice d;
+  CAPTURE(sizeof(T)); CAPTURE(s.B); CAPTURE(s.P); CAPTURE(s.C); CAPTURE(s.G);
+  const auto x = randn<T>(s.B * s.P * s.C, 1), w = randn<T>(s.C, 2);
+  const double size = double(x.size() * sizeof(T)), channels = double(s.C) * sizeof(T), statistics = 16.0 * double(s.B * s.G);
+  reset_counters();
+  group_norm_on(d, s, x, w, w, 1e-5);
+  check_all_traffic((passes + 1) * size + 2 * channels + statistics);
+  const Doubles mean(std::size_t(s.B * s.G), 0), rstd(mean.size(), 1);
+  reset_counters();
+  group_norm_grad_on(d, s, x, w, w, x, mean, rstd);
+  check_all_traffic((2 * passes + 1) * size + 4 * channels + statistics);
+}
+template <class T> void layer_norm_floor(Index rows, Index C, Index grad_rows) {
+  TestDevice d;
+  CAPTURE(sizeof(T)); CAPTURE(rows); CAPTURE(C);
+  const auto w = randn<T>(C, 2);
+  const double row = double(C) * sizeof(T);
+  const auto x = randn<T>(rows * C, 1), g = randn<T>(grad_rows * C, 1);
+  reset_counters();
+  layer_norm_on(d, rows, C, x, w.data(), w.data(), 1e-5);
+  check_all_traffic(double(rows) * (2 * row + 16) + 2 * row);
+  const Doubles mean(std::size_t(grad_rows), 0), rstd(mean.size(), 1);
+  reset_counters();
+  layer_norm_grad_on(d, grad_rows, C, g, w.data(), g, mean, rstd);
+  check_all_traffic(double(grad_rows) * (3 * row + 16) + 3 * row);
+}
+TEST_CASE("norms: all sectors within 1.1 of the floor" * doctest::skip(!checking())) {
+  group_norm_floor<float>({4, 256, 64, 32, true}, 1);   // as (32, 16, 16, 64)
+  group_norm_floor<bf16>({4, 256, 64, 32, true}, 1);
+  group_norm_floor<float>({1, 256, 320, 8, true}, 1);   // as (1, 16, 16, 1280): groups of 40 channels
+  group_norm_floor<bf16>({1, 256, 320, 8, true}, 1);
+  group_norm_floor<float>({2, 64, 320, 8}, 1);
+  group_norm_floor<bf16>({2, 64, 320, 8}, 1);
+  group_norm_floor<float>({1, 1100, 320, 32, true}, 2);  // as (1, 64, 64, 320): four groups of 10 channels fill whole sectors, and do not fit
+  group_norm_floor<bf16>({1, 2100, 320, 32, true}, 2);
+  layer_norm_floor<float>(64, 320, 512);
+  layer_norm_floor<bf16>(64, 320, 800);
+  layer_norm_floor<float>(64, 64, 600);
+  layer_norm_floor<bf16>(96, 1280, 800);
+  layer_norm_floor<float>(32, 1280, 448);  // by strips forward, too
   no_findings();
 }
 

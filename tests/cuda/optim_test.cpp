@@ -125,6 +125,32 @@ TEST_CASE("optimizers: traffic" * doctest::skip(!checking())) {
   reset_counters();
   adamw(d.ctx, {&t, 1, 1e-2, 0.9, 0.999, 1e-8, 1});
   check_traffic("adamw", 16.0 * n, 12.0 * n);
+  // One large tensor, odd sizes, many small ones: the floor is each array once.
+  for (const std::vector<Index>& sizes : {std::vector<Index>{1 << 16}, {4099, 320, 64 * 77}, std::vector<Index>(40, 320)}) {
+    std::vector<std::unique_ptr<Placed<float>>> arrays;
+    std::vector<AdamWTensor> tensors;
+    std::vector<SgdTensor> plain;
+    std::vector<EmaTensor> averages;
+    Index all = 0;
+    for (Index size : sizes) {
+      float* at[4];
+      for (float*& a : at) arrays.push_back(std::make_unique<Placed<float>>(d, randn<float>(size, 1, 1, 0.1))), a = arrays.back()->data();
+      tensors.push_back({at[0], at[1], at[2], at[3], size, 0.1});
+      plain.push_back({at[0], at[1], at[2], size, 0.1});
+      averages.push_back({at[0], at[1], size});
+      all += size;
+    }
+    CAPTURE(sizes.size());
+    reset_counters();
+    adamw(d.ctx, {tensors.data(), Index(sizes.size()), 1e-2, 0.9, 0.999, 1e-8, 1});
+    check_all_traffic(7 * 4.0 * double(all));
+    reset_counters();
+    sgd(d.ctx, {plain.data(), Index(sizes.size()), 1e-2, 0.9});
+    check_all_traffic(5 * 4.0 * double(all));
+    reset_counters();
+    ema(d.ctx, {averages.data(), Index(sizes.size()), 0.99});
+    check_all_traffic(3 * 4.0 * double(all));
+  }
   no_findings();
 }
 

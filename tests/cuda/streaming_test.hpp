@@ -122,5 +122,17 @@ inline void check_traffic(const std::string& kernel, double bytes_read, double b
   CHECK(double(c.sectors_written) <= bar * bytes_written / 32);
   CHECK(double(c.wavefronts) <= 1.25 * double(c.wavefronts_fewest));
 }
+// Of all kernels since reset_counters(): sectors that the warps asked for over those of `bytes`, which no launcher can do without;
+// shared memory's wavefronts over conflict-free.
+inline void check_all_traffic(double bytes, double bar = 1.1) {
+  double sectors = 0, wavefronts = 0, fewest = 0;
+  for (const KernelCounters& c : counters()) {
+    sectors += double(c.sectors_read + c.sectors_written), wavefronts += double(c.wavefronts), fewest += double(c.wavefronts_fewest);
+  }
+  CAPTURE(counters_table());
+  CHECK(sectors >= bytes / 32);  // fewer: the floor is wrong
+  CHECK(sectors <= bar * bytes / 32);
+  CHECK(wavefronts <= bar * fewest);
+}
 
 }  // namespace sspo::cuda::streaming
