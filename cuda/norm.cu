@@ -344,7 +344,7 @@ template <class T, int V, int TEAM, int K> __global__ void __launch_bounds__(row
 
 // Owns:  block = `most_rows` rows, `strip_rows` at a time; thread = one pack of each, its γ and β in registers.
 // Costs: x read once, y written once, γ and β once a block.
-template <class T, int V> __global__ void __launch_bounds__(strip_threads) layer_norm_strips(LayerNormArgs a) {
+template <class T, int V> __global__ void __launch_bounds__(strip_threads, 1) layer_norm_strips(LayerNormArgs a) {
   using C = Compute<T>;
   SSPO_SHARED(double, means, [most_rows]);
   SSPO_SHARED(double, rstds, [most_rows]);
