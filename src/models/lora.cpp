@@ -314,6 +314,8 @@ Lora open_lora(const std::string& path) {
   std::map<std::pair<LoraPart, std::string>, std::array<std::string, 3>> by_module;  // down, up, alpha
   for (const std::string& name : lora.weights.names()) {
     Found f;
+    if (name.ends_with(".dora_scale") || name.find(".lora_magnitude_vector") != std::string::npos)  // its up and down alone would be another change
+      io::bad_file({.path = path, .field = name}, "DoRA is not supported", "low-rank changes alone (LoRA)");
     if (name.starts_with("<") && name.ends_with(">")) {
       ++lora.token_embeddings;
     } else if (read_name(name, f)) {
