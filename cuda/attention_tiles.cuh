@@ -81,7 +81,7 @@ inline void check_shared(const char* op, DType type, Index head_dim, std::size_t
   if (bytes > most.shared_per_block)
     fail({.op = op, .what = "heads of " + std::to_string(head_dim) + " in " + std::string(name_of(type)) + " want more shared memory than a block has",
           .expected = std::to_string(bytes) + " bytes", .got = std::to_string(most.shared_per_block) + " on " + most.name,
-          .hint = "f32 and bf16 fit; Attention::reference runs in any dtype on any device"});
+          .hint = "f32 and bf16 want at most 99 KiB; Attention::reference runs in any dtype on any device"});
 }
 
 // A block for each tile of `rows` of each head.

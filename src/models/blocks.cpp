@@ -12,8 +12,9 @@ ResnetBlock2D::ResnetBlock2D(const Scope& p, Index in, Index out, Options o)
 }
 
 Tensor ResnetBlock2D::operator()(const Tensor& x, const Tensor& silu_temb) const {
-  const Tensor a = norm1(x), h = time_emb_proj ? conv2d(a, conv1.weight, *conv1.bias + (*time_emb_proj)(silu_temb), conv1.attrs) : conv1(a);  // [B, H, W, out]
-  return conv2(norm2(h), conv_shortcut ? (*conv_shortcut)(x) : x);
+  Tensor h = conv1(norm1(x));  // [B, H, W, out]
+  if (time_emb_proj) h = std::move(h) + reshape((*time_emb_proj)(silu_temb), {x.dim(0), 1, 1, h.dim(3)});
+  return conv2(norm2(std::move(h)), conv_shortcut ? (*conv_shortcut)(x) : x);
 }
 
 Downsample2D::Downsample2D(const Scope& p, Index channels, Padding padding)

@@ -205,7 +205,7 @@ TEST_CASE("beyond the device's limits: which, how much, in what op; its referenc
   const Tensor expected = attention(q, q, q);
   set_limits({.name = "a small card", .shared_per_block = 48 * 1024});
   const std::size_t in_use = device.memory().in_use;
-  CHECK_SAYS(error_of([&] { attention(q, q, q); }, ErrorKind::input), "attention: bytes of shared memory beyond the device's", "1 to 49152 on a small card", "kernel attention_forward_simt", "in attention of [1, 6, 2, 160] f32", "reference");
+  CHECK_SAYS(error_of([&] { attention(q, q, q); }, ErrorKind::input), "attention: heads of 160 in f32 want more shared memory than a block has", "49152 on a small card", "Attention::reference");
   CHECK(device.memory().in_use == in_use);
   close(Attention::reference({}, q, q, q, {}), expected);
   set_limits({.name = "a tiny card", .threads_per_block = 64});

@@ -52,6 +52,24 @@ void check_as_near(const std::vector<Named>& got, const std::vector<Named>& cpu,
     CHECK_MESSAGE(apart(got[i], truth[i]) <= 3 * apart(cpu[i], truth[i]) + relative * largest(truth[i]),
                   truth[i].name << ": " << apart(got[i], truth[i]) << ", the CPU " << apart(cpu[i], truth[i]) << ", of " << largest(truth[i]));
 }
+// bf16 rounds so often that how near a single tensor comes is luck, the CPU's, too; all of them together are not: their mean relative distance is
+// no more than a quarter above the CPU's, and the worst no more than twice the CPU's worst.
+void check_as_near_together(const std::vector<Named>& got, const std::vector<Named>& cpu, const std::vector<Named>& truth) {
+  REQUIRE(got.size() == truth.size());
+  double mean = 0, cpu_mean = 0, worst = 0, cpu_worst = 0;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    const double size = largest(truth[i]);
+    if (size < 1e-6) continue;  // gradients that are 0 but for rounding
+    const double d = apart(got[i], truth[i]) / size, c = apart(cpu[i], truth[i]) / size;
+    INFO(truth[i].name, ": ", d, ", the CPU ", c);
+    CHECK(std::isfinite(d));
+    mean += d / double(got.size()), cpu_mean += c / double(got.size());
+    worst = std::max(worst, d), cpu_worst = std::max(cpu_worst, c);
+  }
+  INFO("mean ", mean, ", the CPU ", cpu_mean, "; worst ", worst, ", the CPU ", cpu_worst);
+  CHECK(mean <= 1.25 * cpu_mean);
+  CHECK(worst <= 2 * cpu_worst);
+}
 void check_close(const std::vector<Named>& got, const std::vector<Named>& expected, double relative) {
   REQUIRE(got.size() == expected.size());
   for (std::size_t i = 0; i < got.size(); ++i)
@@ -128,7 +146,9 @@ TEST_CASE("cuda: text encoder, UNet and autoencoder, values and all gradients, a
     for (std::uint64_t seed : {0, 1}) {
       cuda::set_schedule(seed);
       INFO("schedule ", seed, " ", std::string(name_of(dtype)));
-      check_as_near(picture_and_gradients(dtype, device_under_test({.fill_with_nan = true})), expected, truth, dtype == DType::f32 ? 1e-5 : 0.02);
+      const std::vector<Named> got = picture_and_gradients(dtype, device_under_test({.fill_with_nan = true}));
+      if (dtype == DType::f32) check_as_near(got, expected, truth, 1e-5);
+      else check_as_near_together(got, expected, truth);
       without_findings("models");
     }
   }
