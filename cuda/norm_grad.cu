@@ -142,7 +142,7 @@ __global__ void __launch_bounds__(tile_threads) group_norm_grad_one_read(GroupNo
 }
 
 // The same in steps where a group's positions do not fit, or are too few blocks. Owns: as above.  Costs: x and g read once.
-template <class T, int V> inline constexpr int sums_at_once = sizeof(T) == 8 ? 1 : 0;  // blocks at least; 0: as the compiler likes, which for f64 is with spills
+template <class T, int V> inline constexpr int sums_at_once = sizeof(T) == 8 ? 1 : 0;  // blocks at least; left to itself (0) nvcc spills f64
 template <class T, int V>
 __global__ void __launch_bounds__(tile_threads, sums_at_once<T, V>) group_norm_grad_sums(GroupNormGradArgs a, GroupTiles tiles, Compute<T>* parts) {
   const Tile<V> tile(tiles);

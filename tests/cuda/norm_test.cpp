@@ -219,7 +219,7 @@ TEST_CASE("norms: traffic" * doctest::skip(!checking())) {
   };
   for (int i = 0; i < 2; ++i) {
     const double bytes = i ? group(bf16(), {18, 64, 160, 16}) : group(float(), {18, 64, 80, 8});  // groups of 10 channels, by fours or eights
-    check_traffic("group_norm_one_read", bytes * 1.1, bytes + 18 * 16 * 16);                      // γ and β once a warp, from L1
+    check_traffic("group_norm_one_read", bytes * 1.1, bytes + 18 * 16 * 16);                      // γ and β once a block
   }
   const double bytes = group(float(), {1, 600, 320, 32});
   check_traffic("group_norm_moments", bytes * 1.02, bytes * 0.04);
