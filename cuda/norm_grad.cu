@@ -142,9 +142,9 @@ __global__ void __launch_bounds__(tile_threads) group_norm_grad_one_read(GroupNo
 }
 
 // The same in steps where a group's positions do not fit, or are too few blocks. Owns: as above.  Costs: x and g read once.
-template <class T, int V> inline constexpr int sums_at_once = sizeof(T) == 8 ? 1 : 0;  // blocks at least; left to itself (0) nvcc spills f64
+// At least one block at a time is what nvcc is told of f64: left to itself it spills.
 template <class T, int V>
-__global__ void __launch_bounds__(tile_threads, sums_at_once<T, V>) group_norm_grad_sums(GroupNormGradArgs a, GroupTiles tiles, Compute<T>* parts) {
+__global__ void __launch_bounds__(tile_threads, sizeof(T) == 8 ? 1 : 0) group_norm_grad_sums(GroupNormGradArgs a, GroupTiles tiles, Compute<T>* parts) {
   const Tile<V> tile(tiles);
   const TileMemory<T, V> m(tiles);
   double A[V] = {}, E[V] = {};
