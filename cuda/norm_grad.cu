@@ -39,6 +39,7 @@ SSPO_DEVICE void tile_slope_sums(const GroupNormGradArgs& a, const GroupTiles& t
   const T *const x = static_cast<const T*>(a.x), *const g = static_cast<const T*>(a.g);
   const Index step = tile.step * tiles.channels;
   const int kept_row = tiles.columns * V;
+  __syncwarp();  // lanes that read more coefficients than others meet again
   for (int p = tile.row; p < tile.rows; p += U * tile.step) {
     const int rows = (tile.rows - p + tile.step - 1) / tile.step;
     const Index at = tile.begin + Index(p) * tiles.channels + tile.column * V;
@@ -81,6 +82,7 @@ SSPO_DEVICE void write_gradient(const GroupNormGradArgs& a, const GroupTiles& ti
   using C = Compute<T>;
   constexpr int U = rows_in_flight / 2;
   C slant[V] = {}, level[V] = {};
+  __syncwarp();  // as above
   if (tile.active)
     for (int v = 0; v < V; ++v) {
       const int j = tile.group_of(v);
@@ -112,9 +114,7 @@ template <class T, int V> SSPO_DEVICE Affine<Compute<T>, V> affine_of(const Grou
   fetch_groups(tile, a.mean + first, m.mean);
   fetch_groups(tile, a.rstd + first, m.rstd);
   __syncthreads();
-  const Affine<Compute<T>, V> k(tile, m, a.gamma, a.beta);
-  __syncwarp();  // lanes that read more coefficients than others meet again
-  return k;
+  return {tile, m, a.gamma != nullptr, a.beta != nullptr};
 }
 
 // Owns:  block = one tile: all positions of some groups of one sample; thread = one column of packs.
