@@ -72,7 +72,7 @@ void write_all(const std::string& dir) {
   write_pipeline(dir + "/wide", weights<UNet>(read_unet_config(wide_unet_json, {.path = "unet"}), rng / "wide"), wide_unet_json, wide_vae_json, wide_text_json);
   const std::string q = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.", v = "lora_te_text_model_encoder_layers_0_self_attn_v_proj.";
   std::vector<io::NamedTensor> lora = {{q + "lora_down.weight", normal(rng / "qd", {2, 64})}, {q + "lora_up.weight", normal(rng / "qu", {32, 2})}, {q + "alpha", full({}, 1)},
-                                       {v + "lora_down.weight", normal(rng / "vd", {2, 64})}, {v + "lora_up.weight", normal(rng / "vu", {64, 2})}, {v + "dora_scale", zeros({1})}};
+                                       {v + "lora_down.weight", normal(rng / "vd", {2, 64})}, {v + "lora_up.weight", normal(rng / "vu", {64, 2})}, {v + "hada_w1_a", zeros({1})}};
   io::save_safetensors(dir + "/kohya.safetensors", lora);
   lora[0].tensor = zeros({2, 768});
   io::save_safetensors(dir + "/wrong.safetensors", lora);
