@@ -34,7 +34,7 @@ TorchContents parse(const std::string& bytes) {
 
 std::string le(std::uint64_t value, int bytes) {
   std::string text;
-  for (int i = 0; i < bytes; ++i) text += char(value >> (8 * i) & 0xff);
+  for (int i = 0; i < bytes; ++i) text += i < 8 ? char(value >> (8 * i) & 0xff) : char(0);
   return text;
 }
 
