@@ -202,17 +202,14 @@ std::vector<Row> rows() {
 struct Sample {
   double us, host_us;  // a call: between the events, and to queue it
 };
-Sample sample(const Bench& b, cudaEvent_t begin, cudaEvent_t end, const Call& call, int calls) {
-  const auto stream = static_cast<cudaStream_t>(b.stream.handle());
-  check_call(cudaEventRecord(begin, stream), "an event", "bench");
+Sample sample(Bench& b, Event& begin, Event& end, const Call& call, int calls) {
+  begin.record(b.stream);
   const auto start = std::chrono::steady_clock::now();
   for (int i = 0; i < calls; ++i) call();
   const std::chrono::duration<double, std::micro> host = std::chrono::steady_clock::now() - start;
-  check_call(cudaEventRecord(end, stream), "an event", "bench");
-  check_call(cudaEventSynchronize(end), "waiting for an event", "bench");
-  float ms = 0;
-  check_call(cudaEventElapsedTime(&ms, begin, end), "reading events", "bench");
-  return {double(ms) * 1e3 / calls, host.count() / calls};
+  end.record(b.stream);
+  end.wait();
+  return {end.milliseconds_since(begin) * 1e3 / calls, host.count() / calls};
 }
 
 std::string quoted(const std::string& text) {
@@ -248,9 +245,7 @@ struct Side {
 
 std::string measure(const Row& r) {
   Bench b;
-  cudaEvent_t begin = nullptr, end = nullptr;
-  check_call(cudaEventCreate(&begin), "making an event", "bench");
-  check_call(cudaEventCreate(&end), "making an event", "bench");
+  Event begin, end;
   const Work work = work_of(b, r);
   std::vector<Side> sides = {{"own", work.own}};
   if (work.library) sides.push_back({work.by, work.library});
@@ -264,7 +259,6 @@ std::string measure(const Row& r) {
         if (side.name == "own") throw;
         side.error = e.info().what;
       }
-  (void)cudaEventDestroy(begin), (void)cudaEventDestroy(end);
   std::string name = r.kind, shape;
   for (Index i : r.shape) shape += (shape.empty() ? "" : ", ") + std::to_string(i);
   char head[512];
@@ -275,7 +269,7 @@ std::string measure(const Row& r) {
 // --- the card, as it describes itself; peaks at its highest clock, where what a multiprocessor does in one is known
 int attribute(cudaDeviceAttr which) {
   int value = 0;
-  check_call(cudaDeviceGetAttribute(&value, which, 0), "reading a GPU's attributes", "bench");
+  check_call(cudaDeviceGetAttribute(&value, which, 0), {.what = "reading a GPU's attributes", .who = "bench"});
   return value;
 }
 std::string card() {
@@ -283,8 +277,8 @@ std::string card() {
   const double clock = attribute(cudaDevAttrClockRate) * 1e3, memory_clock = attribute(cudaDevAttrMemoryClockRate) * 1e3;  // Hz
   const int bits = attribute(cudaDevAttrGlobalMemoryBusWidth);
   int driver = 0, runtime = 0;
-  check_call(cudaDriverGetVersion(&driver), "reading versions", "bench");
-  check_call(cudaRuntimeGetVersion(&runtime), "reading versions", "bench");
+  check_call(cudaDriverGetVersion(&driver), {.what = "reading versions", .who = "bench"});
+  check_call(cudaRuntimeGetVersion(&runtime), {.what = "reading versions", .who = "bench"});
   // Multiply-adds a clock: f32 (CUDA C++ Programming Guide, throughput of arithmetic), tf32 and bf16 dense on tensor cores (NVIDIA's A100 and H100 architecture papers).
   struct { int capability; double f32, tf32, bf16; } const known[] = {{80, 64, 512, 1024}, {90, 128, 1024, 2048}};
   std::string peaks = "null";

@@ -462,7 +462,7 @@ TEST_CASE("attention: what has no kernel is one clear error") {
   refused(DType::f16, 64, "f16");
 }
 
-TEST_CASE("attention: the widest heads within 99 KiB of shared memory; what wants more is one clear error") {
+TEST_CASE("attention: the widest heads within 99 KiB of shared memory; what wants more is one clear error" * doctest::skip(!counts)) {
   struct Smaller {
     const DeviceLimits whole = limits();
     explicit Smaller(std::size_t bytes) {

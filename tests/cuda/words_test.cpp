@@ -93,7 +93,7 @@ __global__ void shuffles(const int* in, int* out) {
   out[128 + t] = int(__ballot_sync(whole_warp, t % 3 == 0));
 }
 
-void votes_of_24(const int* in, int* out) {
+__global__ void votes_of_24(const int* in, int* out) {
   const int t = lane_id();
   if (t >= 24) return;
   out[t] = __all_sync(whole_warp, in[t] >= 100) + 2 * (__ballot_sync(whole_warp, 1) == 0x00ffffffu) + 4 * __any_sync(whole_warp, t == 23);

@@ -3,7 +3,6 @@
 #include <sspo/cuda.hpp>
 #include <sspo/sspo.hpp>
 
-#include <cmath>
 #include <cstdio>
 
 int main() {
