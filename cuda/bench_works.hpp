@@ -80,7 +80,7 @@ inline std::vector<Work> works(const Device& device, const Device& tf32) {
   params->add("p", normal(Rng{2}, {size}, device));
   const auto adamw = std::make_shared<AdamW>(*params, AdamW::Options{.lr = 1e-3});
   all.push_back({"adamw " + Shape{size}.str(), 7.0 * 4 * double(size), 12.0 * double(size), [=](const auto& begin) {  // reads p, g, m, v, writes p, m, v
-                   const Gradients g = backward(sum((*params)["p"].value() * 2.0));
+                   const Gradients g = backward(sum((*params)["p"] * 2.0));
                    begin();
                    adamw->step(g);
                  }});
