@@ -41,7 +41,7 @@ import torch.nn.functional as F  # noqa: E402
 import transformers  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from tiny_unet import LAYOUTS, sspo, timed  # noqa: E402
+from tiny_unet import LAYOUTS, run, timed  # noqa: E402
 
 WORKS = ("train", "preference", "sampling", "vae-train", "vae-decode")
 RECIPES = {name: tomllib.loads((HERE.parent / "recipes" / "emoji" / f"{name}.toml").read_text()) for name in ("vae", "base", "sspo")}
@@ -69,6 +69,10 @@ def write_models(folder):
                "negative": normal(64, length, width), "winners": normal(PAIRS, 4, 8, 8), "seconds": normal(PAIRS, 4, 8, 8), "pair_noise": normal(PAIRS, 4, 8, 8),
                "pair_timestep": torch.randint(0, 1000, (PAIRS,)), "pair_text": normal(PAIRS, length, width), "latents": normal(64, 4, 8, 8),
                "pictures": torch.rand(PICTURES, 3, 32, 32) * 2 - 1, "posterior": normal(PICTURES, 4, 8, 8)}, f"{folder}/inputs.safetensors")
+
+
+def sspo(options, folder, work, seconds, *more):
+    return run([options.binary, folder, f"{folder}/inputs.safetensors", {"train": "train-text"}.get(work, work), "f32", str(options.threads), str(seconds), *more])
 
 
 class Torch:
@@ -184,7 +188,7 @@ def markdown(header, results, ops):
 
 def main():
     parser = argparse.ArgumentParser(description="the demo's models, ours beside PyTorch's", prog="bench/demo_models")
-    parser.add_argument("--binary", default=str(HERE.parent / "build-bench" / "bench" / "bench_demo_models"))
+    parser.add_argument("--binary", default=str(HERE.parent / "build-bench" / "bench" / "bench_models"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2, help="per side and round")

@@ -114,7 +114,7 @@ def machine():
                 model = line.split(":", 1)[1].strip()
                 break
         flags = next(line for line in open("/proc/cpuinfo") if line.startswith("flags")).split()
-        isa = "avx512_bf16" if "avx512_bf16" in flags else "avx512" if "avx512f" in flags else "avx2" if "avx2" in flags else "baseline"
+        isa = "amx_bf16" if {"amx_bf16", "avx512_bf16"} <= set(flags) else "avx512_bf16" if "avx512_bf16" in flags else "avx512" if "avx512f" in flags else "avx2" if "avx2" in flags else "baseline"
         model += f", {isa}"
     except (OSError, StopIteration):
         pass

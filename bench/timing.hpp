@@ -1,5 +1,5 @@
 // What the benches of whole models share: an execution timed again and again, its memory, and where its time goes.
-//   print_times(step, seconds, device, loss);     print_ops(step, device, by_shape);
+//   print_times(step, seconds, device, load, check);     print_ops(step, device, by_shape);
 // Both print one line of JSON, which the Python script beside reads.
 #pragma once
 #include <algorithm>
@@ -22,28 +22,36 @@ inline double seconds_now() { return std::chrono::duration<double>(std::chrono::
 // Of all threads: what other processes take from the cores does not count.
 inline double cpu_seconds() { return double(std::clock()) / CLOCKS_PER_SEC; }
 
-// Bytes of the resident set: the most since reset_peak_rss.
-inline double peak_rss() {
+inline double status_bytes(const std::string& key) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);)
-    if (line.starts_with("VmHWM:")) return std::atof(line.c_str() + 6) * 1024;
+    if (line.starts_with(key)) return std::atof(line.c_str() + key.size()) * 1024;
   return 0;
 }
+// Bytes of the resident set: now, and the most since reset_peak_rss. Pages of files that are mapped count as long as they are there.
+inline double rss() { return status_bytes("VmRSS:"); }
+inline double peak_rss() { return status_bytes("VmHWM:"); }
 inline void reset_peak_rss() { std::ofstream("/proc/self/clear_refs") << "5"; }
 
-// `check`: a number that shows that the work was done, as both sides compute it.
-inline void print_times(const std::function<void()>& work, double seconds, const Device& device, double loaded, double check) {
-  work();  // packs, takes memory, wakes threads
+struct Load {
+  double seconds, rss, peak;  // of loading the model and its inputs: time, bytes afterwards, most bytes meanwhile
+};
+
+// `check`: a number that shows that the work was done, as both sides compute it. The work has run once. With 0 seconds it runs twice more.
+inline void print_times(const std::function<void()>& work, double seconds, const Device& device, const Load& load, double check) {
+  if (seconds > 0) work();  // threads are awake, caches warm
   std::vector<double> times, cpu;
-  for (const double end = seconds_now() + seconds; times.size() < 3 || seconds_now() < end;) {
+  const std::size_t least = seconds > 0 ? 3 : 2;
+  for (const double end = seconds_now() + seconds; times.size() < least || seconds_now() < end;) {
     const double start = seconds_now(), cpu_start = cpu_seconds();
     work();
     times.push_back(seconds_now() - start);
     cpu.push_back(cpu_seconds() - cpu_start);
   }
   std::sort(times.begin(), times.end());
-  std::printf("{\"min\": %.6g, \"median\": %.6g, \"cpu\": %.6g, \"executions\": %zu, \"rss_growth\": %.0f, \"arena_peak\": %.0f, \"check\": %.9g}\n", times.front(),
-              times[times.size() / 2], *std::min_element(cpu.begin(), cpu.end()), times.size(), peak_rss() - loaded, double(device.memory().peak), check);
+  std::printf("{\"min\": %.6g, \"median\": %.6g, \"cpu\": %.6g, \"executions\": %zu, \"rss_growth\": %.0f, \"arena_peak\": %.0f, \"load_s\": %.4g, "
+              "\"load_peak\": %.0f, \"peak\": %.0f, \"check\": %.9g}\n", times.front(), times[times.size() / 2], *std::min_element(cpu.begin(), cpu.end()), times.size(),
+              peak_rss() - load.rss, double(device.memory().peak), load.seconds, load.peak, std::max(load.peak, peak_rss()), check);
 }
 
 // Seconds an execution and calls, by op or by op and shapes: of each call the least over the executions, so that other processes count little.

@@ -29,12 +29,13 @@ struct Inputs {
 
 int run(const std::string& dir, const std::string& name, int threads, double seconds, bool ops) {
   const Device device = Device::cpu({.threads = threads});
+  const double start = seconds_now();
   const UNetConfig config = load_unet_config(dir + "/config.json");
   Params params = load_params<UNet>(config, dir, {}, {.device = device});
   const UNet unet(params, config);
   const Inputs in(dir, name == "latency" ? 1 : 32, device);
+  const Load load{.seconds = seconds_now() - start, .rss = rss(), .peak = peak_rss()};
   reset_peak_rss();
-  const double loaded = peak_rss();
   std::function<void()> work;
   double loss = 0;
   std::optional<AdamW> adamw;
@@ -54,7 +55,7 @@ int run(const std::string& dir, const std::string& name, int threads, double sec
     work = [&] { unet(in.x, in.t, in.text); };
   }
   if (ops) print_ops(work, device);
-  else print_times(work, seconds, device, loaded, loss);
+  else print_times(work, seconds, device, load, loss);
   return 0;
 }
 

@@ -61,11 +61,16 @@ def write_model(folder):
                "encoder_hidden_states": torch.randn(BATCH, TOKENS, WIDTH)}, f"{folder}/inputs.safetensors")
 
 
-def sspo(options, folder, work, seconds, *more):
-    done = subprocess.run([options.binary, folder, work, str(options.threads), str(seconds), *more], capture_output=True, text=True, env=clean_environment())
+def run(command):
+    """What a program prints as one line of JSON."""
+    done = subprocess.run(command, capture_output=True, text=True, env=clean_environment())
     if done.returncode:
-        sys.exit(f"{options.binary} failed:\n{done.stderr}")
-    return json.loads(done.stdout)
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def sspo(options, folder, work, seconds, *more):
+    return run([options.binary, folder, work, str(options.threads), str(seconds), *more])
 
 
 class Torch:

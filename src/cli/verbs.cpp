@@ -30,7 +30,7 @@
 namespace sspo::cli {
 namespace {
 
-const std::vector<std::string> instruction_sets = {"baseline", "avx2", "avx512", "avx512_bf16"};
+const std::vector<std::string> instruction_sets = {"baseline", "avx2", "avx512", "avx512_bf16", "amx_bf16"};
 const std::vector<std::string> generators = {"philox", "torch-cpu", "torch-cuda"};
 const std::vector<std::string> samplers = {"ddpm", "ddim", "pndm", "euler", "euler_ancestral", "dpmpp_2m"};
 

@@ -2,7 +2,7 @@
 //
 // SSPO_TABLE_PER_SET(Kernels, name, table) defines  const Kernels& name(Isa):  the object `table` of the namespace of
 // the widest set that was compiled and is not above the Isa. SSPO_MATRIX_TABLE_PER_SET is for the families whose
-// bf16 kernels are compiled for avx512_bf16 too. Which sets were compiled: SSPO_HAS_*, from cmake/SspoIsa.cmake.
+// bf16 kernels are compiled for avx512_bf16 and amx_bf16 too. Which sets were compiled: SSPO_HAS_*, from cmake/SspoIsa.cmake.
 #pragma once
 #include "cpu/isa.hpp"
 
@@ -20,6 +20,11 @@
 #define SSPO_IF_AVX512_BF16(...) __VA_ARGS__
 #else
 #define SSPO_IF_AVX512_BF16(...)
+#endif
+#if SSPO_HAS_amx_bf16
+#define SSPO_IF_AMX_BF16(...) __VA_ARGS__
+#else
+#define SSPO_IF_AMX_BF16(...)
 #endif
 
 #define SSPO_DECLARE_TABLE(set, Kernels, table) namespace set { extern const Kernels table; }
@@ -42,13 +47,19 @@ template <class Kernels> Kernels with_bf16_of(Kernels kernels, const Kernels& wi
 }
 }  // namespace sspo::cpu
 
-#define SSPO_MATRIX_TABLE_PER_SET(Kernels, name, table)                                                        \
-  SSPO_TABLE_PER_SET(Kernels, name##_but_bf16, table)                                                          \
-  SSPO_IF_AVX512_BF16(SSPO_DECLARE_TABLE(avx512_bf16, Kernels, table))                                         \
-  const Kernels& name(Isa isa) {                                                                               \
-    SSPO_IF_AVX512_BF16(if (isa >= Isa::avx512_bf16) {                                                         \
-      static const Kernels both = with_bf16_of(name##_but_bf16(isa), avx512_bf16::table);                      \
-      return both;                                                                                             \
-    })                                                                                                         \
-    return name##_but_bf16(isa);                                                                               \
+#define SSPO_TAKE_BF16_TABLE(set, name, table)                                        \
+  if (isa >= Isa::set) {                                                              \
+    static const Kernels_##name both = with_bf16_of(name##_but_bf16(isa), set::table); \
+    return both;                                                                      \
+  }
+
+#define SSPO_MATRIX_TABLE_PER_SET(Kernels, name, table)                      \
+  SSPO_TABLE_PER_SET(Kernels, name##_but_bf16, table)                        \
+  SSPO_IF_AVX512_BF16(SSPO_DECLARE_TABLE(avx512_bf16, Kernels, table))       \
+  SSPO_IF_AMX_BF16(SSPO_DECLARE_TABLE(amx_bf16, Kernels, table))             \
+  using Kernels_##name = Kernels;                                            \
+  const Kernels& name(Isa isa) {                                             \
+    SSPO_IF_AMX_BF16(SSPO_TAKE_BF16_TABLE(amx_bf16, name, table))            \
+    SSPO_IF_AVX512_BF16(SSPO_TAKE_BF16_TABLE(avx512_bf16, name, table))      \
+    return name##_but_bf16(isa);                                             \
   }

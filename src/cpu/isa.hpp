@@ -7,7 +7,8 @@
 
 namespace sspo::cpu {
 
-enum class Isa { baseline, avx2, avx512, avx512_bf16 };
+enum class Isa { baseline, avx2, avx512, avx512_bf16, amx_bf16 };
+inline constexpr int isa_count = 5;
 
 Isa detect_isa();                      // the best set of this machine
 bool isa_built(Isa);                   // is it among the sets this library was compiled for (CMake: SSPO_ISAS)?

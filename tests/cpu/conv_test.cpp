@@ -19,7 +19,7 @@ namespace {
 
 const std::vector<Isa> isas = [] {
   std::vector<Isa> all;
-  for (Isa i : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::avx512_bf16})
+  for (Isa i : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::avx512_bf16, Isa::amx_bf16})
     if (isa_supported(i)) all.push_back(i);
   return all;
 }();

@@ -21,7 +21,7 @@ struct MemoryStats {
 
 struct CpuOptions {
   int threads = 0;              // 0: OMP_NUM_THREADS, else one per core. Results do not depend on it.
-  std::string_view isa = {};    // baseline, avx2, avx512, avx512_bf16; empty: SSPO_ISA, else the best
+  std::string_view isa = {};    // baseline, avx2, avx512, avx512_bf16, amx_bf16; empty: SSPO_ISA, else the best
   std::size_t budget = 0;       // most bytes in use; 0: no limit
   bool huge_pages = true;
   bool fill_with_nan = false;   // fresh memory reads as NaN: finds results that were not written

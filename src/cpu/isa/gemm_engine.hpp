@@ -16,6 +16,7 @@
 #pragma once
 #include "sspo/ops/activation.hpp"
 #include "cpu/isa/gemm_activation.hpp"
+#include "cpu/isa/gemm_matrix_tiles.hpp"
 #include "cpu/isa/gemm_pack.hpp"
 #include "cpu/parallel.hpp"
 
@@ -93,9 +94,9 @@ inline Plan plan_with(const Size& s, bool share_b, bool wide_scratch) {
   p.row_tasks = ceil_div(s.m, p.rows), p.col_tasks = ceil_div(s.n, p.cols);
   const Index tiles = s.batch * p.row_tasks * p.col_tasks;
   p.slices = tiles * 3 <= wanted * 2 ? max(1, min(ceil_div(wanted, tiles), words / 512)) : 1;
-  p.slice = max(8, round_up(ceil_div(words, p.slices), 8));
+  p.slice = max(P::unit, round_up(ceil_div(words, p.slices), P::unit));
   p.slices = max(1, ceil_div(words, p.slice));
-  p.kc = max(8, round_up(ceil_div(p.slice, max(1, ceil_div(p.slice, p.share_b ? kc_most : kc_private))), 8));
+  p.kc = max(P::unit, round_up(ceil_div(p.slice, max(1, ceil_div(p.slice, p.share_b ? kc_most : kc_private))), P::unit));
   p.rows_at_once = min(p.rows, max(MR, block_words / p.kc / MR * MR));
   return p;
 }
@@ -201,6 +202,18 @@ struct Tiles {
            bool last) const {
     alignas(64) Sum tile[MR][NR];
     sums_of_rows<P>(int(rows), a, b, words, strips, tile);
+    put(tile, i0, rows, j0, cols, first, last);
+  }
+
+  // The same of rows `lda` words apart, by the unit for small matrices.
+  void by_matrix_tiles(const Word* a, Index lda, const Word* b, Index words, Index i0, Index rows, Index j0, Index cols, bool first, bool last) const {
+    alignas(64) Sum tile[MR][NR];
+    matrix_tiles::sums_of_rows(a, lda, int(rows), b, words, tile);
+    put(tile, i0, rows, j0, cols, first, last);
+  }
+
+ private:
+  void put(Sum (*tile)[NR], Index i0, Index rows, Index j0, Index cols, bool first, bool last) const {
     for (Index i = 0; i < rows; ++i) {
       if (f.alpha != 1) scale(tile[i], Sum(f.alpha), cols);
       if (!first || (sums_in_c && f.accumulate)) add(tile[i], partial(i0 + i, j0), cols);
@@ -212,8 +225,6 @@ struct Tiles {
       }
     }
   }
-
- private:
   void finish(const Sum* sums, Index cols, Index i, Index j) const {
     Out* const row = c.row(i);
     finish_row<Sum, Out>(sums, cols, bias_at(i, j), residual_at(row, j), f.act, f.accumulate && !sums_in_c, row + j);
@@ -349,12 +360,19 @@ inline void multiply(const Context& ctx, const Size& s, const A& a, const B& b, 
         } else {
           a_item.template pack_rows<P>(block.begin, block.size(), k0 * P::depth, nk, a_rows, ld);
         }
+        if constexpr (P::matrix_tiles) matrix_tiles::configure(int(min(MR, block.size())));
         for (Index j = cols.begin; j < cols.end; j += NR) {
           const Word* const panel = p.share_b ? panels + (j * words + k0 * NR) : b_panels + (j - cols.begin) * kw;
           const Index nj = min(NR, cols.end - j);
           const Index row_tile = (j - cols.begin) / NR * ceil_div(block.size(), MR);
           for (Index i = block.begin; i < block.end; i += MR) {
             const Index ni = min(MR, block.end - i);
+            if constexpr (P::matrix_tiles) {
+              if (ni < MR && block.size() > MR) matrix_tiles::configure(int(ni));
+              tiles.by_matrix_tiles(a0 + (i - block.begin) * a_ld, a_ld, panel, kw, i, ni, j, nj, first, last);
+              if (ni < MR && block.size() > MR) matrix_tiles::configure(MR);
+              continue;
+            }
             const Word* row[MR];
             for (Index q = 0; q < MR; ++q) {
               if constexpr (images) row[q] = a_item.row(a_rows, i - rows.begin + min(q, ni - 1), k0);
@@ -369,6 +387,7 @@ inline void multiply(const Context& ctx, const Size& s, const A& a, const B& b, 
       }
       k0 += kw;
     } while (k0 < ks.end);
+    if constexpr (P::matrix_tiles) matrix_tiles::release();
   };
 
   Finish<Sum> partial;

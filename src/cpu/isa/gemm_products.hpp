@@ -73,8 +73,17 @@ struct ProductsOf {
   using Sum = SumT;
   using Word = WordT;
   static constexpr int depth = depth_, MR = tile_rows, NV = 2, NR = NV * Pack<Sum>::size;
+  static constexpr bool matrix_tiles = false;
+  static constexpr Index unit = 8;  // blocks of k are multiples of it, in words
   static constexpr Index words(Index k) { return (k + depth - 1) / depth; }
 };
+
+// Are pairs of bf16 multiplied by the unit for small matrices (gemm_matrix_tiles.hpp)?
+#if defined(__AMX_BF16__) || defined(SSPO_EMULATE_AMX)
+inline constexpr bool bf16_matrix_tiles = true;
+#else
+inline constexpr bool bf16_matrix_tiles = false;
+#endif
 
 template <class In> struct Products;
 template <> struct Products<float> : ProductsOf<float, float, float, 1> {
@@ -88,6 +97,9 @@ template <> struct ProductsBf16<false> : ProductsOf<bf16, float, float, 1> {
   static float word(bf16 x, const bf16*) { return to_float(x); }
 };
 template <> struct ProductsBf16<true> : ProductsOf<bf16, float, std::int32_t, 2> {
+  static constexpr bool matrix_tiles = bf16_matrix_tiles;
+  static constexpr int MR = matrix_tiles ? 32 : tile_rows;
+  static constexpr Index unit = matrix_tiles ? 16 : 8;
   static std::int32_t word(bf16 x, const bf16* next) {
     return std::int32_t(x.bits | (next ? std::uint32_t(next->bits) << 16 : 0u));
   }
