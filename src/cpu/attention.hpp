@@ -6,8 +6,10 @@
 namespace sspo::cpu {
 using namespace kernels;
 
+using AttentionForward = void (*)(const Context&, const AttentionArgs&);
+
 struct AttentionOf {
-  void (*forward)(const Context&, const AttentionArgs&);
+  AttentionForward forward;
   void (*backward)(const Context&, const AttentionGradArgs&);
 };
 

@@ -9,7 +9,7 @@ namespace {
 
 // A tile's sums, its two packs of B and one broadcast fill the registers: 16 of them, 32 with AVX-512.
 constexpr int tile_packs = 2;
-constexpr int tile_rows = SSPO_SIMD_BYTES == 64 ? 12 : SSPO_SIMD_BYTES == 32 ? 6 : 4;
+constexpr int tile_height = SSPO_SIMD_BYTES == 64 ? 12 : SSPO_SIMD_BYTES == 32 ? 6 : 4;
 constexpr Index cache_line = 64;
 
 template <class C> constexpr Index lanes = Pack<C>::size;
@@ -80,7 +80,7 @@ template <class C, int L, Order order>
 inline void product(Index rows, Index depth, const C* a, Index lda, const C* b, Index ldb, C* c, Index ldc,
                     const C* keep) {
   constexpr Index chunk = 16384 / (strip<C> * Index(sizeof(C)));
-  const Index tiles = blocks(rows, tile_rows);
+  const Index tiles = blocks(rows, tile_height);
   if (tiles == 0) return;
   const Index height = rows / tiles, higher = rows % tiles;
   Index k = 0;
@@ -89,7 +89,7 @@ inline void product(Index rows, Index depth, const C* a, Index lda, const C* b, 
     Index r = 0;
     for (Index t = 0; t < tiles; ++t) {
       const Index n = height + (t < higher);
-      tile_of<C, tile_rows, L, order>(n, part, a + (order == Order::rows ? r * lda + k : k * lda + r), lda,
+      tile_of<C, tile_height, L, order>(n, part, a + (order == Order::rows ? r * lda + k : k * lda + r), lda,
                                       b + k * ldb, ldb, c + r * ldc, ldc, keep);
       r += n;
     }
