@@ -192,7 +192,7 @@ int main(int argc, char** argv) {
     return 64;
   }
   try {
-    const Device device = Device::cpu({.threads = std::atoi(argv[5])});
+    const Device device = Device::cpu({.threads = std::atoi(argv[5]), .packed_weights = name.ends_with("e") ? SIZE_MAX : packed_in_training});
     const double start = seconds_now();
     const Work work = found->make(argv[1], {io::Safetensors(argv[2]), device, dtype == "f32" ? DType::f32 : DType::bf16});
     const Load load{.seconds = seconds_now() - start, .rss = rss(), .peak = peak_rss()};

@@ -1,6 +1,7 @@
 #include "cpu/cpu_backend.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -36,7 +37,7 @@ const auto& pick(const Table& table, DType t) { return t == DType::f64 ? table.f
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(int threads, Isa isa, bool computes) : ctx_{threads, isa, nullptr}, computes_(computes) {}
+  CpuBackend(int threads, Isa isa, std::size_t packed_most, bool computes) : ctx_{threads, isa, nullptr}, packed_most_(packed_most), computes_(computes) {}
   void attach(Arena* arena) { ctx_.arena = arena; }
 
   std::string name() const override {
@@ -138,11 +139,13 @@ class CpuBackend final : public Backend {
 
   // What hangs on a parameter's storage until the parameter changes: panels, by the view they were packed from.
   struct Packed {
-    Packed(Arena& arena_, std::size_t bytes) : arena(arena_), memory(arena.allocate(bytes, "packed weight")) {}
-    ~Packed() { arena.release(memory); }
+    Packed(Arena& arena_, std::size_t size, std::atomic<std::size_t>& all_) : arena(arena_), memory(arena.allocate(size, "packed weight")), bytes(size), all(all_) { all += bytes; }
+    ~Packed() { arena.release(memory), all -= bytes; }
     Packed(const Packed&) = delete;
     Arena& arena;
     void* const memory;
+    const std::size_t bytes;
+    std::atomic<std::size_t>& all;
   };
   struct Panels {
     using Key = std::tuple<const void*, Index, Index, Index, Index, DType, bool>;  // start, strides or taps, extents, conv?
@@ -153,14 +156,16 @@ class CpuBackend final : public Backend {
     const std::lock_guard guard(derived_mutex_);
     if (!weight.derived) weight.derived = Shared<Panels>::make();
     auto& [uses, packed] = static_cast<Panels*>(weight.derived.get())->views[key];
-    if (!packed && ++uses > 1) {
-      packed = Shared<Packed>::make(*ctx_.arena, bytes);
+    if (!packed && ++uses > 1 && bytes <= packed_most_ && packed_bytes_ <= packed_most_ - bytes) {
+      packed = Shared<Packed>::make(*ctx_.arena, bytes, packed_bytes_);
       if (computes_) pack(packed->memory);
     }
     return packed;
   }
 
   Context ctx_;
+  const std::size_t packed_most_;
+  std::atomic<std::size_t> packed_bytes_ = 0;
   bool computes_;  // false: a rehearsal, in which kernels only take what memory they keep
   std::mutex derived_mutex_;
 };
@@ -169,7 +174,7 @@ class CpuBackend final : public Backend {
 
 Shared<DeviceState> make_device(const CpuOptions& options, bool computes) {
   const Isa isa = options.isa.empty() ? default_isa() : parse_isa(options.isa);
-  auto backend = std::make_unique<CpuBackend>(thread_count(options.threads), isa, computes);
+  auto backend = std::make_unique<CpuBackend>(thread_count(options.threads), isa, options.packed_weights, computes);
   CpuBackend* cpu = backend.get();
   auto state = Shared<DeviceState>::make(
       DeviceKind::cpu, Arena::Options{.budget = options.budget, .huge_pages = options.huge_pages, .fill_with_nan = options.fill_with_nan}, std::move(backend));

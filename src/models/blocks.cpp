@@ -11,10 +11,11 @@ ResnetBlock2D::ResnetBlock2D(const Scope& p, Index in, Index out, Options o)
   if (in != out) conv_shortcut.emplace(p / "conv_shortcut", in, out, nn::Conv2d::Options{.kernel = 1});
 }
 
-Tensor ResnetBlock2D::operator()(const Tensor& x, const Tensor& silu_temb) const {
-  Tensor h = conv1(norm1(x));  // [B, H, W, out]
-  if (time_emb_proj) h = std::move(h) + reshape((*time_emb_proj)(silu_temb), {x.dim(0), 1, 1, h.dim(3)});
-  return conv2(norm2(std::move(h)), conv_shortcut ? (*conv_shortcut)(x) : x);
+Tensor ResnetBlock2D::operator()(Tensor x, const Tensor& silu_temb) const {
+  const Tensor skip = conv_shortcut ? (*conv_shortcut)(x) : x;  // first: then the norm may work in x's place
+  Tensor h = conv1(norm1(std::move(x)));                        // [B, H, W, out]
+  if (time_emb_proj) h = std::move(h) + reshape((*time_emb_proj)(silu_temb), {h.dim(0), 1, 1, h.dim(3)});
+  return conv2(norm2(std::move(h)), skip);
 }
 
 Downsample2D::Downsample2D(const Scope& p, Index channels, Padding padding)

@@ -10,9 +10,12 @@ constexpr double norm_eps = 1e-6;
 ResnetBlock2D::Options resnet_options(const VaeConfig& c) { return {.groups = c.norm_num_groups, .eps = norm_eps}; }
 
 Tensor run(const VaeBlock& block, Tensor h) {
-  for (const ResnetBlock2D& resnet : block.resnets) h = resnet(h);
+  for (const ResnetBlock2D& resnet : block.resnets) h = resnet(std::move(h));
   if (block.downsample) h = (*block.downsample)(h);
-  if (block.upsample) h = (*block.upsample)(h, 2 * h.dim(1), 2 * h.dim(2));
+  if (block.upsample) {
+    const Index height = 2 * h.dim(1), width = 2 * h.dim(2);
+    h = (*block.upsample)(std::move(h), height, width);
+  }
   return h;
 }
 
@@ -117,7 +120,7 @@ Autoencoder::Autoencoder(const Scope& p, const VaeConfig& c)
 Moments Autoencoder::encode(const Tensor& images, Site at) const {
   want_channels("vae encode", images, config_.in_channels, at);
   Tensor h = encoder_in_(images);
-  for (const VaeBlock& block : down_) h = run(block, h);
+  for (const VaeBlock& block : down_) h = run(block, std::move(h));
   h = encoder_out_(encoder_norm_(encoder_mid_(h)));  // [B, h, w, 2 latent_channels]
   if (quant_conv_) h = (*quant_conv_)(h);
   const Index L = config_.latent_channels;
@@ -127,8 +130,8 @@ Moments Autoencoder::encode(const Tensor& images, Site at) const {
 Tensor Autoencoder::decode(const Tensor& latents, Site at) const {
   want_channels("vae decode", latents, config_.latent_channels, at);
   Tensor h = decoder_mid_(decoder_in_(post_quant_conv_ ? (*post_quant_conv_)(latents) : latents));
-  for (const VaeBlock& block : up_) h = run(block, h);
-  return decoder_out_(decoder_norm_(h));
+  for (const VaeBlock& block : up_) h = run(block, std::move(h));
+  return decoder_out_(decoder_norm_(std::move(h)));
 }
 
 }  // namespace sspo

@@ -92,6 +92,7 @@ struct Arena::State {
   void* allocate(std::size_t bytes, const char* what);
 
   void add_chunk(std::size_t bytes, const char* what) {
+    if (bytes > chunk_min) trim();  // what lies idle is too small for this; what it was for fits the new chunk the next time
     std::size_t size = round_up(std::max(bytes, std::min(chunk_min, std::max(huge_page, stats.reserved / 2))), huge_page);
     void* chunk = source->take(size);
     if (!chunk) {  // no more than is needed, out of what lies idle

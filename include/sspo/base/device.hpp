@@ -3,6 +3,7 @@
 //   Device one = Device::cpu({.threads = 1, .budget = 2ull << 30});
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -23,6 +24,7 @@ struct CpuOptions {
   int threads = 0;              // 0: OMP_NUM_THREADS, else one per core. Results do not depend on it.
   std::string_view isa = {};    // baseline, avx2, avx512, avx512_bf16, amx_bf16; empty: SSPO_ISA, else the best
   std::size_t budget = 0;       // most bytes in use; 0: no limit
+  std::size_t packed_weights = SIZE_MAX;  // most bytes of weights held a second time, laid out for products of few rows
   bool huge_pages = true;
   bool fill_with_nan = false;   // fresh memory reads as NaN: finds results that were not written
 };

@@ -19,7 +19,7 @@ struct ResnetBlock2D {
   };
   ResnetBlock2D(const Scope& p, Index in, Index out, Options o);
   // x [B, H, W, in], silu_temb [B, temb] = silu(time embedding) or {} -> [B, H, W, out]
-  Tensor operator()(const Tensor& x, const Tensor& silu_temb = {}) const;
+  Tensor operator()(Tensor x, const Tensor& silu_temb = {}) const;
 };
 
 // Half as many rows and columns: a 3x3 convolution of stride 2.
@@ -34,7 +34,7 @@ struct Downsample2D {
 struct Upsample2D {
   nn::Conv2d conv;
   Upsample2D(const Scope& p, Index channels) : conv(p / "conv", channels, channels, {.padding = same(3)}) {}
-  Tensor operator()(const Tensor& x, Index height, Index width) const { return conv(resize(x, height, width, Resize::nearest)); }
+  Tensor operator()(Tensor x, Index height, Index width) const { return conv(resize(std::move(x), height, width, Resize::nearest)); }
 };
 
 }  // namespace sspo

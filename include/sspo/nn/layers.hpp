@@ -59,7 +59,7 @@ struct GroupNorm {
   GroupNormAttrs attrs;
   GroupNorm(const Scope& p, Index channels, GroupNormAttrs a)
       : weight(p.param("weight", {channels}, init::constant(1))), bias(p.param("bias", {channels}, init::constant(0))), attrs(a) {}
-  Tensor operator()(const Tensor& x, Site at = Site::current()) const { return group_norm(x, weight, bias, attrs, at); }
+  Tensor operator()(Tensor x, Site at = Site::current()) const { return group_norm(std::move(x), weight, bias, attrs, at); }
 };
 
 struct LayerNorm {
