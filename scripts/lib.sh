@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 build_packages=(g++ cmake ninja-build git pkg-config libeigen3-dev doctest-dev libcli11-dev
                 nlohmann-json3-dev libfmt-dev libutf8proc-dev zlib1g-dev libssl-dev
-                libjpeg62-turbo-dev libtomlplusplus-dev libfreetype-dev libharfbuzz-dev libpugixml-dev)
+                libjpeg62-turbo-dev libwebp-dev libsnappy-dev libzstd-dev libtomlplusplus-dev libfreetype-dev libharfbuzz-dev libpugixml-dev)
 demo_packages=(fonts-noto-color-emoji unicode-cldr-core ruby-gemojione)  # pictures and words, no code
 ci_packages=(make ccache gdb clang libomp-14-dev libclang-rt-14-dev)
 bench_packages=(libbenchmark-dev libdnnl-dev ocl-icd-opencl-dev libopenblas-dev python3)  # OpenCL: dnnl's CMake files ask for it

@@ -1,19 +1,31 @@
-// `sspo data`: data sets made and checked.
+// `sspo data`: data sets made, checked and converted.
 #pragma once
 #include <cstdint>
 #include <string>
 
-#include "sspo/base/config.hpp"
+#include "sspo/io/dataset.hpp"
 
 namespace sspo::cli {
 
 struct DataCheckOptions {
-  std::string path;    // a folder, or its metadata.jsonl
+  std::string path;    // whatever io::open_dataset takes
   Index skip_bad = 0;  // so many bad samples are told and passed over
   bool json = false;
 };
 // Decodes every picture. Prints "N samples" and what they are, or one JSON object; bad ones go to stderr, a line each.
 void data_check(const DataCheckOptions& options);
+
+const char* layout_name(io::DataKind kind);  // "imagefolder", "parquet", "webdataset"
+
+struct DataConvertOptions {
+  std::string from, to;
+  std::string layout;        // imagefolder or webdataset; empty: a name that ends in .tar is one tar, any other an imagefolder
+  Index shard_size = 1000;   // samples a tar
+  Index skip_bad = 0;
+  bool force = false, json = false;
+};
+// The same samples in another layout, pictures' bytes unchanged. It is there whole or not at all.
+void data_convert(const DataConvertOptions& options);
 
 struct DataShapesOptions {
   std::string out, judge;   // a folder to write, or a data set whose pictures are held to their captions

@@ -34,10 +34,11 @@ class Pictures {
   void check(const io::Row& row) {
     for (const bool loser : {false, true}) {
       const std::string& name = loser ? row.loser : row.picture;
-      if (name.empty() || good_.count(name)) continue;
+      const bool file = !data_.stored;  // its name says which; in shards each is another
+      if (name.empty() || (file && good_.count(name))) continue;
       loser ? io::read_loser(data_, row) : io::read_picture(data_, row);
-      good_.insert(name);
-      ++census_.pictures, ++census_.formats[io::read_image_info(data_.folder + "/" + name).format];
+      if (file) good_.insert(name);
+      ++census_.pictures, ++census_.formats[io::image_info(io::picture_bytes(data_, row, loser), io::picture_place(data_, row, loser)).format];
     }
   }
 
@@ -46,6 +47,12 @@ class Pictures {
   Census& census_;
   std::set<std::string> good_;
 };
+
+const char* captions_in(const io::Dataset& data) {
+  if (data.kind == io::DataKind::parquet) return "in Parquet";
+  if (data.kind == io::DataKind::webdataset) return "in tars";
+  return data.metadata.empty() ? "beside the pictures" : "metadata.jsonl";
+}
 
 io::Json json_of(const Counts& counts) {
   io::Json object = io::Json::object();
@@ -78,20 +85,23 @@ Inspection checked(const std::string& path, Index skip_bad) {
     } catch (const Error& e) {
       bad.met(e);
     }
-    progress.update(++done, io::printable(row.picture));
+    progress.update(++done, io::printable(row.text.substr(0, 60)));
   }
   Inspection r;
-  r.json = {{"kind", "data set"}, {"path", io::printable(path, 4096)}, {"captions", data.metadata.empty() ? "beside the pictures" : "metadata.jsonl"},
-            {"samples", census.samples}, {"bad", bad.count()}, {"pairs", census.pairs}, {"empty_captions", census.empty_captions},
+  r.json = {{"kind", "data set"}, {"path", io::printable(path, 4096)}, {"layout", layout_name(data.kind)}, {"captions", captions_in(data)},
+            {"samples", census.samples}, {"bad", bad.count()}, {"pairs", census.pairs}, {"ties", data.ties}, {"links", data.links}, {"empty_captions", census.empty_captions},
             {"pictures", census.pictures}, {"formats", json_of(census.formats)}, {"splits", json_of(census.splits)}, {"styles", json_of(census.styles)},
             {"errors", errors}};
-  r.text = fmt::format("{} samples{}{}{}\n", census.samples, census.pairs ? fmt::format(", {} preference pairs", census.pairs) : "",
+  r.text = fmt::format("{} samples{}{}{}{}{}\n", census.samples, census.pairs ? fmt::format(", {} preference pairs", census.pairs) : "",
+                       data.ties ? fmt::format(", {} ties dropped", data.ties) : "", data.links ? fmt::format(", {} links and devices passed over", data.links) : "",
                        census.empty_captions ? fmt::format(", {} without words", census.empty_captions) : "", bad.count() ? fmt::format(", {} bad ones skipped", bad.count()) : "");
   r.text += text_of("pictures", census.formats) + text_of("splits", census.splits) + text_of("styles", census.styles);
   return r;
 }
 
 }  // namespace
+
+const char* layout_name(io::DataKind kind) { return kind == io::DataKind::parquet ? "parquet" : kind == io::DataKind::webdataset ? "webdataset" : "imagefolder"; }
 
 void data_check(const DataCheckOptions& o) {
   const Inspection found = checked(o.path, o.skip_bad);

@@ -4,10 +4,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <system_error>
 
 #include "cli/files.hpp"
+#include "io/calls.hpp"
 
 namespace sspo::cli {
 namespace {
@@ -18,12 +18,7 @@ namespace {
 
 // Not synced: thousands of pictures are, all at once.
 void write_plainly(const std::string& path, const std::string& bytes) {
-  std::FILE* const file = std::fopen(path.c_str(), "wb");
-  if (!file) io_error(path, errno);
-  const bool written = std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();
-  const int reason = errno;
-  if (std::fclose(file) != 0) io_error(path, errno);
-  if (!written) io_error(path, reason);
+  if (const int reason = io::write_unsynced(path, bytes)) io_error(path, reason);
 }
 
 void sync_file_system(const std::string& folder) {

@@ -49,9 +49,10 @@ scenes::Claim claim_of(const io::Dataset& data, const io::Row& row) {
   try {
     return scenes::parse_claim(row.text);
   } catch (const Error& e) {
-    const bool listed = row.line > 0;
-    io::bad_file({.path = listed ? data.metadata : data.folder + "/" + row.picture, .at = listed ? fmt::format(":{}", row.line) : "", .field = listed ? "text" : "caption"},
-                 "no caption of such a scene: " + e.info().what, e.info().expected, e.info().got);
+    const bool listed = row.line > 0 && !data.stored;
+    io::Place place = listed ? io::Place{.path = data.metadata, .at = fmt::format(":{}", row.line)} : io::picture_place(data, row);
+    place.field = listed ? "text" : "caption";
+    io::bad_file(place, "no caption of such a scene: " + e.info().what, e.info().expected, e.info().got);
   }
 }
 

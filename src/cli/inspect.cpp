@@ -7,6 +7,7 @@
 
 #include "cli/files.hpp"
 #include "cli/inspection.hpp"
+#include "sspo/io/tar.hpp"
 
 namespace sspo::cli {
 namespace {
@@ -15,15 +16,18 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t most_json = 64u << 20;
 
-enum class Content { png_or_jpeg, safetensors, torch, json, unknown };
+enum class Content { picture, parquet, tar, safetensors, torch, json, unknown };
 
 Content content_of(std::string_view first) {
-  if (first.starts_with("\x89PNG\r\n\x1a\n") || first.starts_with("\xff\xd8\xff")) return Content::png_or_jpeg;
+  if (first.starts_with("\x89PNG\r\n\x1a\n") || first.starts_with("\xff\xd8\xff")) return Content::picture;
+  if (first.starts_with("RIFF") && first.substr(0, 12).ends_with("WEBP")) return Content::picture;
+  if (first.starts_with("PAR1")) return Content::parquet;
   if (first.size() > 8 && first[7] == '\0' && first[8] == '{') return Content::safetensors;  // a length, then JSON; text has no NUL
   if (first.starts_with("PK\x03\x04") || first.starts_with("\x80\x02")) return Content::torch;
   if (first.starts_with("\xEF\xBB\xBF")) first.remove_prefix(3);
   const std::size_t at = first.find_first_not_of(" \t\r\n");
-  return at != first.npos && first[at] == '{' ? Content::json : Content::unknown;
+  if (at != first.npos && first[at] == '{') return Content::json;
+  return io::looks_like_tar(first) ? Content::tar : Content::unknown;
 }
 
 std::string folder_of(const std::string& path) {
@@ -33,7 +37,7 @@ std::string folder_of(const std::string& path) {
 
 [[noreturn]] void unknown(const std::string& path, const std::string& first) {
   io::bad_file({.path = path}, "unknown content",
-               "safetensors, a file of torch.save, a shard index, a PNG or JPEG picture, a scheduler's or component's config, a metadata.jsonl, or the folder of a pipeline, component, scheduler, tokenizer, run, checkpoint or data set",
+               "safetensors, a file of torch.save, a shard index, a PNG, JPEG or WebP picture, Parquet, a tar, a scheduler's or component's config, a metadata.jsonl, or the folder of a pipeline, component, scheduler, tokenizer, run, checkpoint or data set",
                first.empty() ? "an empty file" : "\"" + first + "\"");
 }
 
@@ -49,10 +53,13 @@ Inspection inspect_json(const InspectOptions& o, const std::string& first) {
 
 Inspection inspect_file(const InspectOptions& o) {
   const io::File file(o.path);
-  std::string first(std::size_t(std::min<std::uint64_t>(file.size(), 16)), '\0');
-  file.read(0, first.data(), first.size());
-  switch (content_of(first)) {
-    case Content::png_or_jpeg: return inspect_picture(o.path);
+  std::string first = source_of(file).text(0, std::min<std::uint64_t>(file.size(), 512));
+  const Content content = content_of(first);
+  first.resize(std::min<std::size_t>(first.size(), 16));  // for messages
+  switch (content) {
+    case Content::picture: return inspect_picture(o.path);
+    case Content::parquet: return inspect_parquet(o.path);
+    case Content::tar: return inspect_tar(o.path);
     case Content::safetensors: return inspect_safetensors(o.path);
     case Content::torch: return inspect_torch(o.path);
     case Content::json: return o.path.ends_with(".jsonl") ? inspect_dataset(o.path) : inspect_json(o, first);
@@ -60,6 +67,8 @@ Inspection inspect_file(const InspectOptions& o) {
   }
   if (o.path.ends_with(".safetensors")) return inspect_safetensors(o.path);  // says what is wrong with it
   if (o.path.ends_with(".jsonl")) return inspect_dataset(o.path);
+  if (o.path.ends_with(".parquet")) return inspect_parquet(o.path);
+  if (o.path.ends_with(".tar")) return inspect_tar(o.path);
   unknown(o.path, first);
 }
 
@@ -75,10 +84,10 @@ Inspection inspect_folder(const InspectOptions& o) {
   if (const ListKind kind = list_kind(o.path); kind != ListKind::none) return kind == ListKind::store ? inspect_store(o.path) : inspect_list(o.path);
   std::string got;
   const std::vector<std::string> files = files_in(o.path);
-  if (std::any_of(files.begin(), files.end(), [](const std::string& f) { return f.ends_with(".png") || f.ends_with(".jpg") || f.ends_with(".jpeg"); })) return inspect_dataset(o.path);
+  if (std::any_of(files.begin(), files.end(), [](const std::string& f) { return f.ends_with(".png") || f.ends_with(".jpg") || f.ends_with(".jpeg") || f.ends_with(".webp") || f.ends_with(".parquet") || f.ends_with(".tar"); })) return inspect_dataset(o.path);
   for (std::size_t i = 0; i < files.size() && i < 4; ++i) got += (i ? ", " : "") + files[i];
   io::bad_file({.path = o.path}, "unknown content of a folder",
-               "model_index.json, config.json, safetensors, scheduler_config.json, vocab.json, tokenizer.json, recipe.toml, MANIFEST.json, metadata.jsonl, or pictures with captions",
+               "model_index.json, config.json, safetensors, scheduler_config.json, vocab.json, tokenizer.json, recipe.toml, MANIFEST.json, metadata.jsonl, pictures with captions, Parquet, or tars",
                files.empty() ? "no file" : files.size() > 4 ? got + ", ..." : got);
 }
 

@@ -16,6 +16,8 @@ Inspection inspect_safetensors(const std::string& path);
 Inspection inspect_torch(const std::string& path);
 Inspection inspect_shard_index(const std::string& path);
 Inspection inspect_picture(const std::string& path);
+Inspection inspect_parquet(const std::string& path);
+Inspection inspect_tar(const std::string& path);
 Inspection inspect_tokenizer(const std::string& folder);
 Inspection inspect_scheduler(const std::string& config_path);
 Inspection inspect_component(const std::string& folder, const std::string& variant);

@@ -60,7 +60,7 @@ std::vector<RecipeKey> make_keys() {
       {"model.scheduler.prediction_type", choice, "null", "what the model tells", all_kinds, 0, 0, {"epsilon", "v_prediction", "sample"}},
 
       {"data.kind", choice, "\"folder\"", "folder: pictures with captions; shapes: generated scenes, those of sspo data shapes", all_kinds, 0, 0, {"folder", "shapes"}},
-      {"data.path", text, "\"\"", "imagefolder with metadata.jsonl, or captions beside the pictures"},
+      {"data.path", text, "\"\"", "imagefolder with metadata.jsonl, or captions beside the pictures; Parquet or tars (WebDataset), a file or a folder of shards"},
       {"data.where", texts, "null", "only rows of which all this holds: [\"style=noto\", \"quarter!=1\"]"},
       {"data.count", integer, "256", "generated scenes", all_kinds, 1, 1e8},
       {"data.seed", integer, "0", "of the generated scenes", all_kinds, 0, 9.2e18},

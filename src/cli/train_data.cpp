@@ -25,6 +25,8 @@ TrainData folder_data(const Recipe& r, const Where& where, const std::function<v
   io::BadSamples bad(r.integer("data.skip_bad"), [say](const Error& e) { say(std::string("passed over: ") + e.what()); });
   const auto data = std::make_shared<io::Dataset>(io::open_dataset(r.text("data.path"), bad));
   auto rows = std::make_shared<std::vector<io::Row>>();
+  if (data->ties) say(std::to_string(data->ties) + " pairs that nobody won were dropped, " + std::to_string(data->rows.size()) + " samples are left");
+  if (data->links) say(std::to_string(data->links) + " links and devices in tars were passed over");
   TrainData result;
   for (const io::Row& row : data->rows) {
     result.texts.push_back(row.text);
@@ -42,12 +44,17 @@ TrainData folder_data(const Recipe& r, const Where& where, const std::function<v
     rows->push_back(row);
   }
   if (rows->empty()) r.wrong("data.where", "no row of the data set is so", {}, std::to_string(data->rows.size()) + " rows");
-  io::Sha256 hash;
+  io::Sha256 hash;  // what a cache of latents is known by: the same pictures, in the same order
+  hash.add(data->digest);
   result.pairs = true;
   for (const io::Row& row : *rows) {
     result.captions.push_back(row.text);
     result.keywords.push_back(row.keywords);
     result.pairs = result.pairs && !row.loser.empty();
+    if (data->stored) {
+      hash.add(std::to_string(row.line) + " " + row.picture + " " + row.loser + "\n");
+      continue;
+    }
     for (const std::string& name : {row.picture, row.loser}) {
       std::error_code none;
       hash.add(name + "\n" + std::to_string(name.empty() ? 0 : std::filesystem::file_size(data->folder + "/" + name, none)) + "\n");

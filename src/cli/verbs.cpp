@@ -385,10 +385,31 @@ void add_inspect(CLI::App& app) {
 void add_data_check(CLI::App& data_verb) {
   const auto [verb, o] = verb_of<DataCheckOptions>(data_verb, "check", "decode every picture, read every line", data_check,
                                                    "  sspo data check photos\n"
-                                                   "  sspo data check photos/metadata.jsonl --skip-bad 10 --json");
-  verb->add_option("path", o->path, "folder with metadata.jsonl, or with captions beside the pictures; or a .jsonl file")->required();
+                                                   "  sspo data check photos/metadata.jsonl --skip-bad 10 --json\n"
+                                                   "  sspo data check pickapic/train-00000-of-00645.parquet");
+  verb->add_option("path", o->path, "folder with metadata.jsonl, or with captions beside the pictures; a .jsonl file; Parquet or a tar, or a folder of either")->required();
   verb->add_option("--skip-bad", o->skip_bad, "tell and pass over so many bad samples; the next one is an error")->check(CLI::Range(0, 1'000'000'000));
   verb->add_flag("--json", o->json, "counts and errors as JSON");
+}
+
+void add_data_convert(CLI::App& data_verb) {
+  const auto [verb, o] = verb_of<DataConvertOptions>(data_verb, "convert", "the same samples as an imagefolder or as tars (WebDataset), pictures' bytes unchanged; Parquet is read, not written",
+                                                     data_convert,
+                                                     "  sspo data convert pickapic photos\n"
+                                                     "  sspo data convert photos shards --layout webdataset --shard-size 1000\n"
+                                                     "  sspo data convert photos photos.tar");
+  verb->add_option("from", o->from, "data set, as for sspo data check")->required();
+  verb->add_option("to", o->to, "folder to write; or NAME.tar, one tar")->required();
+  verb->add_option("--layout", o->layout, "default: imagefolder; webdataset if the name ends in .tar")->check(CLI::IsMember({"imagefolder", "webdataset"}));
+  verb->add_option("--shard-size", o->shard_size, "webdataset: samples a tar of the folder")->check(CLI::Range(1, 1'000'000'000));
+  verb->add_option("--skip-bad", o->skip_bad, "tell and leave out so many bad samples; the next one is an error")->check(CLI::Range(0, 1'000'000'000));
+  verb->add_flag("--force", o->force, "replace a data set that is there");
+  verb->add_flag("--json", o->json, "summary as JSON");
+  const DataConvertOptions* given = o;
+  verb->parse_complete_callback([=] {
+    if (given->to.ends_with(".parquet")) throw CLI::ValidationError("to", "Parquet is read, not written: name a folder, or a .tar");
+    if (given->layout == "imagefolder" && given->to.ends_with(".tar")) throw CLI::ValidationError("to", "an imagefolder is a folder, its name ends in no .tar");
+  });
 }
 
 void add_data_shapes(CLI::App& data_verb) {
@@ -422,10 +443,11 @@ void add_data_emoji(CLI::App& data_verb) {
 }
 
 void add_data(CLI::App& app) {
-  CLI::App* verb = app.add_subcommand("data", "data sets of captioned pictures: make, check");
+  CLI::App* verb = app.add_subcommand("data", "data sets of captioned pictures: make, check, convert");
   verb->require_subcommand(1);
   verb->footer("Examples:\n  sspo data emoji --out emoji\n  sspo data check emoji");
   add_data_check(*verb);
+  add_data_convert(*verb);
   add_data_shapes(*verb);
   add_data_emoji(*verb);
 }

@@ -1,5 +1,6 @@
 #include "io/calls.hpp"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -108,6 +109,14 @@ int append_all(int descriptor, std::string_view bytes) {
     bytes.remove_prefix(static_cast<std::size_t>(done));
   }
   return 0;
+}
+
+int write_unsynced(const std::string& path, std::string_view bytes) {
+  const int descriptor = faulty("open", [&] { return open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666); });
+  if (descriptor < 0) return errno;
+  const int reason = append_all(descriptor, bytes);
+  const bool closed = faulty("close", [&] { return close(descriptor); }) == 0;
+  return reason ? reason : closed ? 0 : errno;
 }
 
 std::error_code make_folders(const std::string& path) {

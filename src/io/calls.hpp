@@ -32,6 +32,9 @@ inline std::size_t few(std::size_t bytes) { return bytes > 1 && write_is_short()
 // Writes them all, in as many calls as it takes: 0, or the errno of what went wrong.
 int append_all(int descriptor, std::string_view bytes);
 
+// A new file, or a new content of one, not synced: for many, synced together. 0, or the errno.
+int write_unsynced(const std::string& path, std::string_view bytes);
+
 // As those of std::filesystem, with the same names for what went wrong.
 std::error_code make_folders(const std::string& path);
 std::error_code move_path(const std::string& from, const std::string& to);

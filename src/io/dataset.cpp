@@ -4,14 +4,14 @@
 #include <filesystem>
 
 #include "io/text.hpp"
+#include "sspo/io/tar.hpp"
 
 namespace sspo::io {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t longest_caption = 1u << 20;
-constexpr std::string_view picture_endings[] = {".png", ".jpg", ".jpeg", ".webp"};  // WebP is refused when it is read, not overlooked
+constexpr std::string_view picture_endings[] = {".png", ".jpg", ".jpeg", ".webp"};
 
 [[noreturn]] void io_error(const std::string& path, const std::error_code& error) {
   fail({.op = printable(path, 4096), .what = error.message(), .kind = ErrorKind::io}, Site{});
@@ -43,18 +43,6 @@ Name split_name(const std::string& name) {
 }
 bool is_picture(const Name& name) { return std::find(std::begin(picture_endings), std::end(picture_endings), name.ending) != std::end(picture_endings); }
 
-std::string read_caption(const std::string& path) {
-  const File file(path);
-  std::string text = file.text(longest_caption);
-  const std::size_t bad = std::min(find_bad_utf8(text), text.find('\0'));
-  if (bad != text.npos) bad_file({.path = path, .at = "@" + std::to_string(bad)}, "not UTF-8", "a caption", text.substr(bad, 4));
-  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
-  for (char& c : text)
-    if (c == '\n' || c == '\r' || c == '\t') c = ' ';
-  const std::size_t first = text.find_first_not_of(' ');
-  return first == text.npos ? "" : text.substr(first, text.find_last_not_of(' ') - first + 1);
-}
-
 // Pictures of the folder and the captions beside them; a caption belongs to one picture.
 std::vector<Row> pairs_in(const std::string& folder, BadSamples& bad) {
   std::map<std::string, std::string> pictures;  // stem to name
@@ -80,7 +68,7 @@ std::vector<Row> pairs_in(const std::string& folder, BadSamples& bad) {
     attempt([&, &stem = stem, &name = name] {
       const auto caption = captions.find(stem);
       if (caption == captions.end()) bad_file({.path = folder + "/" + name}, "has no caption", "a file " + stem + ".txt beside it");
-      rows.push_back({.picture = name, .text = read_caption(folder + "/" + caption->second)});
+      rows.push_back({.picture = name, .text = caption_text(File(folder + "/" + caption->second).text(longest_caption), {.path = folder + "/" + caption->second})});
     });
   for (const auto& [stem, name] : captions)
     if (!pictures.count(stem)) attempt([&, &stem = stem, &name = name] { bad_file({.path = folder + "/" + name}, "a caption without a picture", stem + ".png or .jpg beside it"); });
@@ -91,7 +79,7 @@ Dataset listed(const std::string& folder, const std::string& metadata, BadSample
   RowLines lines(bad);
   for_each_line(File(metadata), [&](std::string_view line, const Place& place) { lines.add(line, place); });
   if (lines.rows.empty() && bad.count() == 0) bad_file({.path = metadata}, "no sample", "an object a line: {\"file_name\": \"cat.png\", \"text\": \"a cat\"}", "an empty file");
-  return {folder, metadata, std::move(lines.rows)};
+  return {.folder = folder, .metadata = metadata, .rows = std::move(lines.rows)};
 }
 
 // The part of the wanted proportions in the centre: cutting first bounds the work, whatever the picture's own are.
@@ -103,23 +91,31 @@ Image fitted(Image image, const PictureOptions& o) {
   return resize(image, o.width, o.height, o.filter);
 }
 
-Image read(const Dataset& data, const Row& row, const std::string& name, const char* field, const PictureOptions& options) {
-  const std::string path = data.folder + "/" + name;
-  const std::string line = ":" + std::to_string(row.line);
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (fs::is_directory(status) || status.type() == fs::file_type::not_found || error == std::errc::filename_too_long) {
-    if (row.line) bad_file({.path = data.metadata, .at = line, .field = field}, "there is no such picture", "a file in " + data.folder, "\"" + name + "\"");
-    bad_file({.path = path}, "the picture is gone");
-  }
+// "named in PATH:12" joins what is wrong with a picture that a line names.
+template <class F>
+auto with_line(const Dataset& data, const Row& row, F read) {
   try {
-    return fitted(read_image(path, options.limits), options);
+    return read();
   } catch (const Error& e) {
-    if (e.info().kind != ErrorKind::file || !row.line) throw;
+    if (e.info().kind != ErrorKind::file || data.stored || !row.line) throw;
     ErrorInfo info = e.info();
-    info.hint += (info.hint.empty() ? "named in " : "; named in ") + printable(data.metadata + line, 4096);
+    info.hint += (info.hint.empty() ? "named in " : "; named in ") + printable(data.metadata + ":" + std::to_string(row.line), 4096);
     fail(std::move(info), Site{});
   }
+}
+
+// Files of a folder by their ending: what kind of shards, if any.
+std::vector<std::string> shards_in(const std::string& folder, std::string_view ending) {
+  std::vector<std::string> shards;
+  for (const std::string& name : files_in(folder))
+    if (split_name(name).ending == ending) shards.push_back(folder + "/" + name);
+  return shards;
+}
+
+Dataset with_samples(Dataset data, const std::string& path, const BadSamples& bad) {
+  if (data.rows.empty() && bad.count() == 0)
+    bad_file({.path = path}, "no sample", "one or more", data.ties ? std::to_string(data.ties) + " pairs that nobody won" : "none");
+  return data;
 }
 
 }  // namespace
@@ -141,18 +137,40 @@ void BadSamples::met(const Error& error) {
   if (report_) report_(error);
 }
 
+std::string caption_text(std::string text, const Place& place) {
+  const std::size_t bad = std::min(find_bad_utf8(text), text.find('\0'));
+  if (bad != text.npos) {
+    Place here = place;
+    if (here.at.empty()) here.at = "@" + std::to_string(bad);
+    bad_file(here, "not UTF-8", "a caption", text.substr(bad, 4));
+  }
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
+  for (char& c : text)
+    if (c == '\n' || c == '\r' || c == '\t') c = ' ';
+  const std::size_t first = text.find_first_not_of(' ');
+  return first == text.npos ? "" : text.substr(first, text.find_last_not_of(' ') - first + 1);
+}
+
 Dataset open_dataset(const std::string& path, BadSamples& bad) {
   std::error_code error;
   if (!fs::is_directory(path, error)) {
-    const std::string parent = fs::path(path).parent_path().string();
-    if (path.ends_with(".jsonl") || !fs::exists(path, error)) return listed(parent.empty() ? "." : parent, path, bad);
-    bad_file({.path = path}, "is no data set", "a folder with metadata.jsonl or with pictures and captions (cat.png, cat.txt), or a .jsonl file");
+    const std::string parent = fs::path(path).parent_path().string(), folder = parent.empty() ? "." : parent;
+    if (path.ends_with(".jsonl") || !fs::exists(path, error)) return listed(folder, path, bad);
+    const File file(path);
+    const std::string first = source_of(file).text(0, std::min<std::uint64_t>(file.size(), 512));
+    if (first.starts_with("PAR1") || path.ends_with(".parquet")) return with_samples(open_parquet(folder, {path}, bad), path, bad);
+    if (looks_like_tar(first) || path.ends_with(".tar")) return with_samples(open_tars(folder, {path}, bad), path, bad);
+    bad_file({.path = path}, "is no data set", "a folder with metadata.jsonl or with pictures and captions (cat.png, cat.txt), a .jsonl file, Parquet, or a tar");
   }
   const std::string metadata = path + "/metadata.jsonl";
   if (fs::exists(metadata, error)) return listed(path, metadata, bad);
+  const std::vector<std::string> tables = shards_in(path, ".parquet"), tars = shards_in(path, ".tar");
+  if (!tables.empty() && !tars.empty()) bad_file({.path = path}, "Parquet and tars in one folder", "shards of one kind");
+  if (!tables.empty()) return with_samples(open_parquet(path, tables, bad), path, bad);
+  if (!tars.empty()) return with_samples(open_tars(path, tars, bad), path, bad);
   std::vector<Row> rows = pairs_in(path, bad);
-  if (rows.empty() && bad.count() == 0) bad_file({.path = path}, "no data set is here", "metadata.jsonl, or pictures and captions: cat.png, cat.txt");
-  return {path, {}, std::move(rows)};
+  if (rows.empty() && bad.count() == 0) bad_file({.path = path}, "no data set is here", "metadata.jsonl, or pictures and captions: cat.png, cat.txt; *.parquet; *.tar");
+  return {.folder = path, .metadata = {}, .rows = std::move(rows)};
 }
 
 Dataset open_dataset(const std::string& path) {
@@ -160,12 +178,33 @@ Dataset open_dataset(const std::string& path) {
   return open_dataset(path, none);
 }
 
+Place picture_place(const Dataset& data, const Row& row, bool loser) {
+  if (data.where) return data.where(row, loser);
+  return {.path = data.folder + "/" + (loser ? row.loser : row.picture)};
+}
+
+std::string picture_bytes(const Dataset& data, const Row& row, bool loser) {
+  if (loser && row.loser.empty()) fail({.op = "read_loser", .what = "the sample is no preference pair", .got = printable(row.picture)}, Site{});
+  if (data.stored) return data.stored(row, loser);
+  const std::string path = picture_place(data, row, loser).path;
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (fs::is_directory(status) || status.type() == fs::file_type::not_found || error == std::errc::filename_too_long) {
+    if (row.line)
+      bad_file({.path = data.metadata, .at = ":" + std::to_string(row.line), .field = loser ? "loser_file_name" : "file_name"}, "there is no such picture", "a file in " + data.folder,
+               "\"" + (loser ? row.loser : row.picture) + "\"");
+    bad_file({.path = path}, "the picture is gone");
+  }
+  return with_line(data, row, [&] { return File(path).text(most_picture_bytes); });
+}
+
 Image read_picture(const Dataset& data, const Row& row, const PictureOptions& options) {
-  return read(data, row, row.picture, "file_name", options);
+  const std::string bytes = picture_bytes(data, row);
+  return with_line(data, row, [&] { return fitted(decode_image(bytes, picture_place(data, row), options.limits), options); });
 }
 Image read_loser(const Dataset& data, const Row& row, const PictureOptions& options) {
-  if (row.loser.empty()) fail({.op = "read_loser", .what = "the sample is no preference pair", .got = printable(row.picture)}, Site{});
-  return read(data, row, row.loser, "loser_file_name", options);
+  const std::string bytes = picture_bytes(data, row, true);
+  return with_line(data, row, [&] { return fitted(decode_image(bytes, picture_place(data, row, true), options.limits), options); });
 }
 
 }  // namespace sspo::io

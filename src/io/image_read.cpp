@@ -3,23 +3,24 @@
 
 #include "io/jpeg.hpp"
 #include "io/png.hpp"
+#include "io/webp.hpp"
 
 namespace sspo::io {
 namespace {
 
 constexpr std::uint64_t most_file_bytes = std::uint64_t(256) << 20;
 
-enum class Format { png, jpeg };
+enum class Format { png, jpeg, webp };
 
 Format format_of(std::string_view bytes, const Place& place) {
   if (bytes.starts_with(png::signature)) return Format::png;
   if (bytes.starts_with("\xff\xd8\xff")) return Format::jpeg;
-  const char* what = bytes.starts_with("GIF8")                                    ? "GIF"
-                     : bytes.starts_with("RIFF") && bytes.find("WEBP") == 8 ? "WebP"
-                     : bytes.starts_with("BM")                                    ? "BMP"
-                     : bytes.empty()                                              ? "an empty file"
-                                                                                  : nullptr;
-  bad_file(place, "unsupported format of picture", "PNG or JPEG", what ? what : std::string(bytes.substr(0, 8)));
+  if (webp::is_webp(bytes)) return Format::webp;
+  const char* what = bytes.starts_with("GIF8") ? "GIF"
+                     : bytes.starts_with("BM") ? "BMP"
+                     : bytes.empty()           ? "an empty file"
+                                               : nullptr;
+  bad_file(place, "unsupported format of picture", "PNG, JPEG or WebP", what ? what : std::string(bytes.substr(0, 8)));
 }
 
 // EXIF 2.3, tag Orientation: which sides of the stored picture the first row and the first column of the scene are.
@@ -76,19 +77,25 @@ int exif_orientation(std::string_view tiff) {
 }
 
 Image decode_image(std::string_view bytes, const Place& place, const ImageLimits& limits) {
-  if (format_of(bytes, place) == Format::png) {
-    const png::File file = png::parse(bytes, place, limits);
-    return upright(png::decode(file, place), exif_orientation(file.exif), place, limits);
+  switch (format_of(bytes, place)) {
+    case Format::png: {
+      const png::File file = png::parse(bytes, place, limits);
+      return upright(png::decode(file, place), exif_orientation(file.exif), place, limits);
+    }
+    case Format::webp: return upright(webp::decode(bytes, place, limits), webp::info(bytes, place, limits).orientation, place, limits);
+    default: return upright(jpeg::decode(bytes, place, limits), jpeg::info(bytes, place, limits).orientation, place, limits);
   }
-  return upright(jpeg::decode(bytes, place, limits), jpeg::info(bytes, place, limits).orientation, place, limits);
 }
 
 ImageInfo image_info(std::string_view bytes, const Place& place, const ImageLimits& limits) {
-  if (format_of(bytes, place) == Format::png) {
-    png::File f = png::parse(bytes, place, limits);
-    return {"PNG", f.width, f.height, int(f.channels()), int(f.depth), exif_orientation(f.exif), std::move(f.texts)};
+  switch (format_of(bytes, place)) {
+    case Format::png: {
+      png::File f = png::parse(bytes, place, limits);
+      return {"PNG", f.width, f.height, int(f.channels()), int(f.depth), exif_orientation(f.exif), std::move(f.texts)};
+    }
+    case Format::webp: return webp::info(bytes, place, limits);
+    default: return jpeg::info(bytes, place, limits);
   }
-  return jpeg::info(bytes, place, limits);
 }
 
 Image read_image(const std::string& path, const ImageLimits& limits) { return decode_image(content(path), {.path = path}, limits); }

@@ -9,8 +9,7 @@
 namespace sspo::io {
 namespace {
 
-// What the samples may take, all in all: 256 MiB of lines could otherwise become gigabytes of small strings.
-constexpr std::size_t most_memory = std::size_t(256) << 20, field_memory = sizeof(std::string) * 2 + 48;
+constexpr std::size_t field_memory = sizeof(std::string) * 2 + 48;
 
 bool is_own(std::string_view name) {
   constexpr std::array<std::string_view, 5> own = {"file_name", "winner_file_name", "loser_file_name", "text", "keywords"};
@@ -50,6 +49,11 @@ std::size_t memory_of(const Row& s) {
 
 }  // namespace
 
+void RowMemory::add(const Row& row, const Place& place) {
+  bytes_ += memory_of(row);
+  if (bytes_ > most_) bad_file(place, "the data set is too large", "samples of " + std::to_string(most_ >> 20) + " MiB in all");
+}
+
 void RowLines::add(std::string_view line, const Place& place) {
   try {
     rows.push_back(parse_row(line, place));
@@ -57,8 +61,24 @@ void RowLines::add(std::string_view line, const Place& place) {
     bad_.met(error);
     return;
   }
-  memory_ += memory_of(rows.back());
-  if (memory_ > most_memory) bad_file(place, "the data set is too large", "samples of " + std::to_string(most_memory >> 20) + " MiB in all");
+  memory_.add(rows.back(), place);
+}
+
+bool read_sample_json(std::string_view json, const Place& place, Row& row, PairLabels* labels) {
+  Json object = parse_json(json, place);
+  Fields all(object, place);  // throws unless it is an object
+  for (int i = 0; i < 2 && labels; ++i) {
+    const std::string name = "label_" + std::to_string(i);
+    if (all.has(name)) labels->of[i] = all.number(name, 0, 1);
+    object.erase(name);
+  }
+  for (const char* file : {"file_name", "winner_file_name", "loser_file_name"}) object.erase(file);  // the members are the files
+  Fields fields(object, place);
+  const bool text = fields.has("text"), captioned = !text && fields.has("caption");
+  if (text || captioned) row.text = fields.text(text ? "text" : "caption");
+  row.keywords = fields.texts("keywords", std::vector<std::string>{});
+  row.fields = other_fields(object, captioned, fields);
+  return text || captioned;
 }
 
 Row parse_row(std::string_view line, const Place& place) {

@@ -95,12 +95,6 @@ void read_local(const ByteSource& file, ZipEntry& entry, std::uint64_t header, s
 
 }  // namespace
 
-std::string ByteSource::text(std::uint64_t at, std::uint64_t bytes) const {
-  std::string text(std::size_t(bytes), '\0');
-  read(at, text.data(), bytes);
-  return text;
-}
-
 std::vector<ZipEntry> read_zip(const ByteSource& file, const Place& place) {
   const Directory d = find_directory(file, place);
   const std::string all = file.text(d.begin, d.end - d.begin);

@@ -4,17 +4,9 @@
 #include <string_view>
 #include <vector>
 
-#include "sspo/base/function.hpp"
-#include "sspo/io/file.hpp"
+#include "sspo/io/byte_source.hpp"
 
 namespace sspo::io {
-
-// What a parser reads from: a file, or bytes in memory. read() gives all bytes or throws; it is asked for none outside `size`.
-struct ByteSource {
-  std::uint64_t size;
-  Function<void(std::uint64_t at, void* to, std::uint64_t bytes)> read;
-  std::string text(std::uint64_t at, std::uint64_t bytes) const;
-};
 
 struct ZipEntry {
   std::string name;          // plain and relative

@@ -1,4 +1,4 @@
-// Pictures: PNG and JPEG in, PNG out, Pillow's resize to the bit, crops, grids, and tensors in [-1, 1].
+// Pictures: PNG, JPEG and WebP in, PNG out, Pillow's resize to the bit, crops, grids, and tensors in [-1, 1].
 //   Image photo = read_image("cat.jpg");                              // RGB, upright
 //   Tensor x = to_tensor({centre_crop(resize_shorter(photo, 512, Filter::lanczos), 512, 512)});   // [1, 512, 512, 3]
 //   write_png("out.png", to_images(y).front(), {{"parameters", "a cat\nSteps: 20"}});
@@ -35,7 +35,7 @@ struct ImageText {
 };
 
 struct ImageInfo {
-  std::string format;        // "PNG" or "JPEG"
+  std::string format;        // "PNG", "JPEG" or "WebP"
   Index width, height;       // as stored, before the orientation is applied
   int channels, bits;        // as stored; a palette has 1 channel
   int orientation = 1;       // EXIF, 1 to 8
@@ -48,7 +48,8 @@ struct ImageInfo {
 //   CMYK (JPEG)             Adobe's inverted inks, R = C * K / 255
 //   EXIF orientation        applied: the picture is upright, as diffusers' load_image has it
 //   gamma, ICC profiles     ignored
-// Error{file}: another format, damaged or cut short (PNG: every checksum; JPEG: no end marker), beyond the limits.
+// Error{file}: another format, damaged or cut short (PNG: every checksum; JPEG: no end marker), beyond the limits, an animated WebP;
+// any WebP if this was built without libwebp (SSPO_WEBP=OFF).
 Image decode_image(std::string_view bytes, const Place& place, const ImageLimits& limits = {});
 ImageInfo image_info(std::string_view bytes, const Place& place, const ImageLimits& limits = {});
 Image read_image(const std::string& path, const ImageLimits& limits = {});
