@@ -96,7 +96,7 @@ class ParquetPictures {
 
   Place place(std::uint64_t row, const std::string& column) const {
     const Group& g = group_of(row);
-    return {.path = shards_[g.shard].path, .at = ":" + std::to_string(g.first_in_shard + row - g.first + 1), .field = column};
+    return {.path = shards_[g.shard].path + ":" + std::to_string(g.first_in_shard + row - g.first + 1), .field = column};  // bytes are counted in the picture
   }
 
   std::string bytes(std::uint64_t row, const std::string& column) {

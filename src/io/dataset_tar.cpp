@@ -39,8 +39,7 @@ class TarPictures {
   }
 
   Place place(const Row& row, bool loser) const {
-    const Stored& s = of(row, loser);
-    return {.path = shards_[s.shard].path, .at = "@" + std::to_string(s.begin), .field = loser ? row.loser : row.picture};
+    return {.path = shards_[of(row, loser).shard].path + "/" + (loser ? row.loser : row.picture)};  // bytes are counted in the picture
   }
   std::string bytes(const Row& row, bool loser) {
     const std::lock_guard lock(guard_);

@@ -129,6 +129,7 @@ class Footer {
     if (!c.described) bad_file(here, "the column is not described");
     if (c.type != std::int64_t(column.type)) bad_file(here, "the column's type is not the schema's", std::string(name_of(column.type)), std::to_string(c.type));
     if (c.codec < 0 || c.codec > std::int64_t(ParquetCodec::lz4_raw)) bad_file(here, "an unknown codec", "0 to 7", std::to_string(c.codec));
+    if (c.bytes == 0) return {ParquetCodec(c.codec), magic.size(), magic.size()};  // of no rows: its place may be nowhere
     const std::uint64_t begin = c.dictionary && c.dictionary < c.data ? c.dictionary : c.data;
     if (begin < magic.size() || begin > begin_ || c.bytes > begin_ - begin)
       bad_file(here, "the column leaves the file", "bytes " + std::to_string(magic.size()) + " to " + std::to_string(begin_), std::to_string(c.bytes) + " bytes at " + std::to_string(begin));

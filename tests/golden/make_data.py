@@ -45,7 +45,7 @@ def picture(i, side=16):
 
 def jpg(i):
     out = io.BytesIO()
-    picture(i, 8).save(out, "JPEG", quality=20, optimize=True)
+    picture(i, 8).save(out, "JPEG", quality=20, optimize=True, comment=f"picture {i}.")
     return out.getvalue()
 
 
@@ -98,6 +98,29 @@ def parquet_sets():
     pq.write_table(pa.table({"image": images, "text": pa.array([f"picture {i}" for i in range(4)])}), OUT / "images.parquet")  # as datasets.push_to_hub
 
 
+# One thing wrong with each.
+def bad_tables():
+    (OUT / "bad").mkdir()
+    good = {"caption": pa.array(["a", "b"]), "jpg_0": pa.array([png(0), png(1)], pa.binary()), "jpg_1": pa.array([png(2), png(3)], pa.binary()),
+            "label_0": pa.array([1.0, 0.0]), "label_1": pa.array([0.0, 1.0])}
+    def write(name, without="", **columns):
+        kept = {k: v for k, v in {**good, **columns}.items() if k != without}
+        pq.write_table(pa.table(kept), OUT / "bad" / f"{name}.parquet", compression="none", use_dictionary=False, write_statistics=False, store_schema=False)
+    write("no_label", without="label_1")
+    write("no_caption", without="caption")
+    write("number_caption", caption=pa.array([1, 2]))
+    write("text_label", label_0=pa.array(["1", "0"]))
+    write("list_picture", jpg_1=pa.array([[png(2)], [png(3)]], pa.list_(pa.binary())))
+    write("odd_label", label_1=pa.array([0.25, 1.0]))
+    write("null_label", label_0=pa.array([1.0, None]))
+    write("null_caption", caption=pa.array([None, "b"]))
+    write("latin_caption", caption=pa.array([b"caf\xe9", b"b"], pa.binary()))
+    write("null_picture", jpg_0=pa.array([png(0), None], pa.binary()))
+    write("torn_picture", jpg_1=pa.array([png(2), png(3)[:60]], pa.binary()))
+    write("ties", label_0=pa.array([0.5, 0.5]), label_1=pa.array([0.5, 0.5]))
+    write("empty", **{k: v[:0] for k, v in good.items()})
+
+
 def tars():
     (OUT / "shards").mkdir()
     with wds.ShardWriter(str(OUT / "shards" / "shard-%06d.tar"), maxcount=3, verbose=0, mtime=1.7e9 + 0.5) as sink:
@@ -148,6 +171,7 @@ def main():
     OUT.mkdir()
     tables()
     parquet_sets()
+    bad_tables()
     tars()
     webps()
     files = [f for f in OUT.rglob("*") if f.is_file()] + list((HERE / "images").glob("*.webp*"))
