@@ -28,7 +28,8 @@ TrainData folder_data(const Recipe& r, const Where& where, const std::function<v
   if (data->ties) say(std::to_string(data->ties) + " pairs that nobody won were dropped, " + std::to_string(data->rows.size()) + " samples are left");
   if (data->links) say(std::to_string(data->links) + " links and devices in tars were passed over");
   TrainData result;
-  for (const io::Row& row : data->rows) {
+  const std::size_t all = data->rows.size();
+  for (io::Row& row : data->rows) {
     result.texts.push_back(row.text);
     result.texts.insert(result.texts.end(), row.keywords.begin(), row.keywords.end());
     if (!where.holds(row)) continue;
@@ -41,9 +42,10 @@ TrainData folder_data(const Recipe& r, const Where& where, const std::function<v
         continue;
       }
     }
-    rows->push_back(row);
+    rows->push_back(std::move(row));
   }
-  if (rows->empty()) r.wrong("data.where", "no row of the data set is so", {}, std::to_string(data->rows.size()) + " rows");
+  data->rows = {};  // a million of them are not kept twice
+  if (rows->empty()) r.wrong("data.where", "no row of the data set is so", {}, std::to_string(all) + " rows");
   io::Sha256 hash;  // what a cache of latents is known by: the same pictures, in the same order
   hash.add(data->digest);
   result.pairs = true;

@@ -1,7 +1,8 @@
-// metadata.jsonl from any bytes: names are plain, what is written reads the same, and with bad lines skipped the rest is there.
+// metadata.jsonl, and the json of a tar's sample, from any bytes: names are plain, what is written reads the same, and with bad lines
+// skipped the rest is there.
 #include <cstdlib>
 
-#include "sspo/io/dataset.hpp"
+#include "io/dataset.hpp"
 
 using namespace sspo;
 using namespace sspo::io;
@@ -24,6 +25,15 @@ void check(const std::vector<Row>& samples) {
   }
 }
 
+void check_sample(std::string_view json) {
+  Row row{.picture = "a.png", .text = {}, .line = 1};
+  PairLabels labels;
+  const bool captioned = read_sample_json(json, {.path = "f"}, row, &labels);
+  require(row.picture == "a.png" && row.loser.empty() && (captioned || row.text.empty()));
+  for (const std::optional<double>& label : labels.of) require(!label || (*label >= 0 && *label <= 1));
+  check({row});
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -37,6 +47,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   } catch (const Error& e) {
     refused_well(e);
     require(all.count() > 0);
+  }
+  try {
+    check_sample(text);
+  } catch (const Error& e) {
+    refused_well(e);
   }
   return 0;
 }

@@ -16,6 +16,12 @@ namespace {
 
 const std::string golden = std::string(SSPO_SOURCE_DIR) + "/tests/golden/data/";
 
+#ifdef SSPO_SNAPPY
+constexpr bool with_snappy = true;
+#else
+constexpr bool with_snappy = false;  // what pyarrow packs by, if it is not asked for another
+#endif
+
 std::string png(int shade) { return encode_png(make_image(4, 3, std::uint8_t(shade))); }
 
 // The first error of a data set, and of its pictures.
@@ -40,7 +46,7 @@ std::string tar_of(const Members& members) {
 
 }  // namespace
 
-TEST_CASE("data set: Pick-a-Pic's Parquet, two shards: winners by label, ties dropped and counted, losers at hand") {
+TEST_CASE("data set: Pick-a-Pic's Parquet, two shards: winners by label, ties dropped and counted, losers at hand" * doctest::skip(!with_snappy)) {
   const Dataset data = open_dataset(golden + "pickapic");
   CHECK(data.kind == DataKind::parquet);
   CHECK(data.ties == 5);  // rows 2, 5, 8, 11, and 6, which has no label
@@ -72,7 +78,7 @@ TEST_CASE("data set: Pick-a-Pic's Parquet, two shards: winners by label, ties dr
   CHECK(data.digest == open_dataset(golden + "pickapic").digest);
 }
 
-TEST_CASE("data set: Hugging Face's image and text in Parquet") {
+TEST_CASE("data set: Hugging Face's image and text in Parquet" * doctest::skip(!with_snappy)) {
   const Dataset data = open_dataset(golden + "images.parquet");
   REQUIRE(data.rows.size() == 4);
   CHECK(data.rows[3].text == "picture 3");
@@ -85,7 +91,7 @@ TEST_CASE("data set: Hugging Face's image and text in Parquet") {
   CHECK(read_picture(data, data.rows[1], {.width = 4, .height = 4}).width == 4);
 }
 
-TEST_CASE("data set: what is wrong with Parquet is told by column and row") {
+TEST_CASE("data set: what is wrong with Parquet is told by column and row" * doctest::skip(!with_snappy)) {
   const std::string bad = golden + "bad/";
   refused(bad + "no_label.parquet", {"no_label.parquet: label_1: there is no such column (got caption, jpg_0, jpg_1, label_0)"});
   refused(bad + "no_caption.parquet", {"no_caption.parquet: there are no captions (expected a column caption or text, got jpg_0"});
@@ -107,7 +113,7 @@ TEST_CASE("data set: what is wrong with Parquet is told by column and row") {
   CHECK(data.rows.size() == 1);
 }
 
-TEST_CASE("data set: a shard that is damaged or changed is never passed over") {
+TEST_CASE("data set: a shard that is damaged or changed is never passed over" * doctest::skip(!with_snappy)) {
   const TempFolder folder;
   const std::string whole = File(golden + "pickapic/train-00000-of-00002-b66ac786bf6fb553.parquet").text(1 << 20), path = folder / "a.parquet";
   write_file(path, whole);
@@ -123,7 +129,7 @@ TEST_CASE("data set: a shard that is damaged or changed is never passed over") {
   CHECK(many.count() == 0);
 }
 
-TEST_CASE("data set: webdataset's tars: shards, pairs, fields of json") {
+TEST_CASE("data set: webdataset's tars: shards, pairs, fields of json" * doctest::skip(!with_snappy)) {
   const Dataset data = open_dataset(golden + "shards");
   CHECK(data.kind == DataKind::webdataset);
   REQUIRE(data.rows.size() == 4);

@@ -16,6 +16,7 @@ void refused(std::string_view bytes, std::initializer_list<const char*> parts, c
 
 }  // namespace
 
+#ifdef SSPO_WEBP
 TEST_CASE("webp: every pixel as Pillow reads it, upright, alpha dropped") {
   for (const char* name : {"lossy.webp", "lossless.webp", "lossy_alpha.webp", "lossless_alpha.webp", "turned.webp"}) {
     INFO(name);
@@ -55,3 +56,8 @@ TEST_CASE("webp: bad ones are refused at the header") {
   damaged.replace(12, 4, "VP8?");
   refused(damaged, {"f: the WebP data are damaged"});
 }
+#else
+TEST_CASE("webp: without libwebp it is said how to have it") {
+  refused(content("lossy.webp"), {"f: a WebP picture, which this sspo was built without (expected PNG or JPEG); install libwebp-dev and configure with -DSSPO_WEBP=ON"});
+}
+#endif
