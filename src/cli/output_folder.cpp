@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include "cli/files.hpp"
 #include "io/calls.hpp"
@@ -33,6 +34,16 @@ bool is_replaceable(const fs::path& folder) {
 }
 
 std::error_code system_error() { return {errno, std::generic_category()}; }
+
+// In one step, so that at no time there is neither; where the file system knows no such step, in three.
+std::error_code swap_paths(const std::string& a, const std::string& b) {
+  if (io::faulty("rename", [&] { return renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE); }) == 0) return {};
+  if (errno != EINVAL && errno != ENOSYS) return system_error();
+  const std::string aside = a + "-old";
+  for (const auto& [from, to] : {std::pair(b, aside), std::pair(a, b), std::pair(aside, a)})
+    if (const std::error_code e = io::move_path(from, to)) return e;
+  return {};
+}
 
 }  // namespace
 
@@ -65,8 +76,8 @@ void OutputFolder::finish() {
   if (!synced) io_error(part_, reason);
   std::error_code ignored;
   const bool replaces = fs::exists(path_, ignored);
-  if (replaces) {  // in one step: at no time is there neither
-    if (io::faulty("rename", [&] { return renameat2(AT_FDCWD, part_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE); }) != 0) io_error(path_, system_error());
+  if (replaces) {
+    if (const std::error_code e = swap_paths(part_, path_)) io_error(path_, e);
   } else if (const std::error_code e = io::move_path(part_, path_)) {
     io_error(path_, e);
   }

@@ -7,6 +7,9 @@
 #include "io/parquet_pages.hpp"
 
 namespace sspo::io {
+namespace {
+constexpr int most_empty = 1000;
+}
 
 struct ParquetValues::State {
   ByteSource file;
@@ -26,6 +29,7 @@ struct ParquetValues::State {
   bool has_dictionary = false;
   std::unique_ptr<Page> page{};
   std::size_t current = 0;                    // which of `pages` it is
+  int empty = 0;                              // pages without values: some writers leave one, none leaves thousands
   std::uint64_t unpacked = 0;
 
   Place at_byte(std::uint64_t at) const {
@@ -76,7 +80,11 @@ struct ParquetValues::State {
       const PageHeader h = read_page_header(file, at, chunk.end, place);
       walked = h.begin + h.packed - chunk.begin;
       if (h.kind == PageKind::dictionary) read_dictionary(h);
-      if (h.kind == PageKind::dictionary || h.kind == PageKind::index || h.values == 0) continue;
+      if (h.kind == PageKind::dictionary) continue;
+      if (h.kind == PageKind::index || h.values == 0) {
+        if (++empty > most_empty) bad_file(at_byte(at), "too many pages without values", "at most " + std::to_string(most_empty));
+        continue;
+      }
       if (h.values > rows - walked_rows) bad_file(at_byte(at), "a page of more values than rows are left", std::to_string(rows - walked_rows), std::to_string(h.values));
       pages.push_back({at, walked_rows});
       walked_rows += h.values;

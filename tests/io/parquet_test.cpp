@@ -227,6 +227,10 @@ TEST_CASE("parquet: pages that lie or are cut short") {
   refused({.pages = page("\x21", 2, -1, 8)}, {"indices of more than 32 bits"});
   refused({.pages = page(two, 2, -1, 5)}, {"unsupported encoding of a page", "got 5"});
   refused({.pages = std::string("\x15\x12\x00", 3)}, {"an unknown kind of page"});
+  std::string empty;
+  for (int i = 0; i < 1001; ++i) empty += page("", 0);
+  CHECK(texts(parquet({.pages = page("", 0) + page(two, 2)})).size() == 2);
+  refused({.pages = empty + page(two, 2)}, {"too many pages without values (expected at most 1000)"});
   const auto dictionary = [](const std::string& body, int values) {
     return number(1, 2) + number(1, std::int64_t(body.size())) + number(1, std::int64_t(body.size())) + structure(4, number(1, values) + number(1, 0) + std::string("\x12")) + stop + body;  // not sorted
   };
