@@ -1,5 +1,6 @@
 // What the readers of data sets share.
 #pragma once
+#include <algorithm>
 #include <optional>
 
 #include "io/json.hpp"
@@ -20,6 +21,13 @@ class RowMemory {
  private:
   std::size_t most_, bytes_ = 0;
 };
+
+// Room for `more` rows of a shard: at least doubled, so that many shards do not copy all rows each, and never beyond what memory may hold.
+inline void make_room(std::vector<Row>& rows, std::uint64_t more) {
+  constexpr std::uint64_t most = most_shard_memory / sizeof(Row);
+  const std::uint64_t wanted = rows.size() + std::min(more, most);
+  if (wanted > rows.capacity()) rows.reserve(std::size_t(std::min(std::max<std::uint64_t>(wanted, 2 * rows.capacity()), most)));
+}
 
 Row parse_row(std::string_view line, const Place& place);  // place.at: ":12"
 

@@ -158,7 +158,7 @@ class Listing {
     ParquetTable table = read_parquet(source_of(file), place);
     const Columns columns = columns_of(table, place);
     split_ = split_of(name);
-    data_.rows.reserve(std::min<std::uint64_t>(data_.rows.size() + table.rows, most_shard_memory / sizeof(Row)));
+    make_room(data_.rows, table.rows);
     std::uint64_t in_shard = 0;
     for (std::size_t g = 0; g < table.groups.size(); in_shard += table.groups[g++].rows) add_group(source_of(file), table, columns, g, in_shard, place);
     hash_.add(name + " " + std::to_string(file.size()) + " " + table.digest + "\n");

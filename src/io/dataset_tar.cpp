@@ -46,8 +46,9 @@ class TarPictures {
     const Stored& s = of(row, loser);
     const Shard& shard = shards_[s.shard];
     if (!file_ || open_ != s.shard) {
-      file_.emplace(shard.path), open_ = s.shard;
-      if (file_->size() != shard.size) bad_file({.path = shard.path}, "the file has changed since it was opened", std::to_string(shard.size) + " bytes", std::to_string(file_->size()));
+      File file(shard.path);
+      if (file.size() != shard.size) bad_file({.path = shard.path}, "the file has changed since it was opened", std::to_string(shard.size) + " bytes", std::to_string(file.size()));
+      file_.emplace(std::move(file)), open_ = s.shard;
     }
     if (s.size > most_picture_bytes) bad_file(place(row, loser), "the picture's file is too large", "at most " + std::to_string(most_picture_bytes) + " bytes", std::to_string(s.size));
     return source_of(*file_).text(s.begin, s.size);
@@ -96,7 +97,7 @@ class Listing {
     const ByteSource source = source_of(file);
     shard_place_ = {.path = path}, source_ = &source;
     hash_.add(std::filesystem::path(path).filename().string() + " " + std::to_string(file.size()) + "\n");
-    data_.rows.reserve(std::min<std::uint64_t>(data_.rows.size() + file.size() / (4 * 512), most_shard_memory / sizeof(Row)));  // two headers, two blocks a sample, at least
+    make_room(data_.rows, file.size() / (4 * 512));  // two headers, two blocks a sample, at least
     keys_.clear();
     const TarCounts counts = read_tar(source, shard_place_, [this](const TarMember& m) { member(m); });
     flush();

@@ -129,6 +129,17 @@ TEST_CASE("data set: a shard that is damaged or changed is never passed over" * 
   CHECK(many.count() == 0);
 }
 
+TEST_CASE("data set: a tar that has changed is noticed at every picture") {
+  const TempFolder folder;
+  const std::string tar = folder / "x.tar", bytes = tar_of({{"a.png", png(1)}, {"a.txt", "a"}});
+  write_file(tar, bytes);
+  const Dataset data = open_dataset(tar);
+  write_file(tar, bytes + std::string(512, '\0'));
+  for (int i = 0; i < 2; ++i) check_error([&] { picture_bytes(data, data.rows[0]); }, {"x.tar: the file has changed since it was opened (expected "});
+  write_file(tar, bytes);
+  CHECK(picture_bytes(data, data.rows[0]) == png(1));
+}
+
 TEST_CASE("data set: webdataset's tars: shards, pairs, fields of json" * doctest::skip(!with_snappy)) {
   const Dataset data = open_dataset(golden + "shards");
   CHECK(data.kind == DataKind::webdataset);
