@@ -85,12 +85,12 @@ struct Shard {
 class ParquetPictures {
  public:
   void add(Shard shard) {
+    std::uint64_t in_shard = 0;
     for (std::size_t g = 0; g < shard.table.groups.size(); ++g) {
-      if (shard.table.groups[g].rows == 0) continue;
-      groups_.push_back({rows_, shards_.size(), g, g == 0 ? 0 : in_shard_});
-      rows_ += shard.table.groups[g].rows, in_shard_ = groups_.back().first_in_shard + shard.table.groups[g].rows;
+      const std::uint64_t rows = shard.table.groups[g].rows;
+      if (rows) groups_.push_back({rows_, shards_.size(), g, in_shard});
+      rows_ += rows, in_shard += rows;
     }
-    in_shard_ = 0;
     shards_.push_back(std::move(shard));
   }
 
@@ -142,7 +142,7 @@ class ParquetPictures {
 
   std::vector<Shard> shards_;
   std::vector<Group> groups_;
-  std::uint64_t rows_ = 0, in_shard_ = 0;
+  std::uint64_t rows_ = 0;
   std::mutex guard_;
   std::vector<std::unique_ptr<Open>> open_;
 };
