@@ -23,7 +23,7 @@ template <int V> struct Tile {
   SSPO_DEVICE explicit Tile(const GroupTiles& t) {
     const Index tile = blockIdx.x, across = tile % t.across;
     down = tile / t.across % t.down;
-    sample = tile / t.across / t.down;
+    sample = tile / t.across / t.down * t.samples;
     if (t.pieces == 1) {
       first = across * t.width;
       first_group = int(first / t.group);
@@ -45,6 +45,7 @@ template <int V> struct Tile {
     active = row < step && column * V < width;
     if (!active) rows = 0;  // nothing to read
   }
+  SSPO_DEVICE void next_sample(const GroupTiles& t) { ++sample, begin += t.positions * t.channels; }
   SSPO_DEVICE int group_of(int v) const { return (column * V + v) / group; }  // within the tile, of this thread's channel v
   SSPO_DEVICE bool totals_here() const { return active && row == 0; }        // column totals end up in these threads
   SSPO_DEVICE static Index min(Index a, Index b) { return a < b ? a : b; }
@@ -53,15 +54,18 @@ template <int V> struct Tile {
 // Between the sums of a pack's neighbours: 16 channels side by side meet no bank twice.
 template <int V> inline constexpr int column_pitch = tile_columns + 16 / V;
 
-// A tile's shared memory: column sums, numbers of its groups, γ and β of its channels, what is kept of x and g.
+// A tile's shared memory: column sums, numbers of its groups, γ and β of its channels, what is kept of x and g; shares of dγ and dβ
+// where a block takes several samples.
 template <class T, int V> struct TileMemory {
   double* column;                        // [V, column_pitch]
+  double* shares;                        // [2, V, columns], or nothing
   double *mean, *rstd, *first, *second;  // [groups] each: statistics, and what a kernel sums up
   T *gamma, *beta;                       // [columns * V]
   T* kept;                               // [arrays, rows, columns * V]
   SSPO_DEVICE explicit TileMemory(const GroupTiles& t) {
     column = dynamic_shared<double>();
-    mean = column + V * column_pitch<V>;
+    shares = column + V * column_pitch<V>;
+    mean = shares + (t.samples > 1 ? 2 * V * t.columns : 0);
     rstd = mean + t.groups, first = rstd + t.groups, second = first + t.groups;
     gamma = reinterpret_cast<T*>(second + t.groups);
     beta = gamma + t.columns * V;
@@ -70,7 +74,8 @@ template <class T, int V> struct TileMemory {
 };
 // Beside what is kept.
 template <class T, int V> std::size_t tile_memory_bytes(const GroupTiles& t) {
-  return sizeof(double) * std::size_t(V * column_pitch<V> + 4 * t.groups) + 2 * sizeof(T) * V * std::size_t(t.columns);
+  const int doubles = V * column_pitch<V> + 4 * t.groups + (t.samples > 1 ? 2 * V * t.columns : 0);
+  return sizeof(double) * std::size_t(doubles) + 2 * sizeof(T) * V * std::size_t(t.columns);
 }
 
 // What a block reads once and its threads share: γ and β by the threads of row 0, numbers of groups by any. Then: __syncthreads.

@@ -35,6 +35,7 @@ int best_threads(int columns, int most) {
 GroupTiles group_norm_tiles(Index batch, Index positions, Index channels, Index groups, int element_bytes, int arrays, bool aligned,
                             const DeviceLimits& limits) {
   constexpr Index enough_blocks = 64, small_tile = 80 * 1024;  // half the multiprocessors of a large GPU; one of them moves 80 KiB in about a launch's time
+  constexpr Index most_samples = 8;  // that a block has to take
   const Index D = channels / groups;
   GroupTiles t{.batch = batch, .positions = positions, .channels = channels, .group = int(D)};
   const auto take = [&](Index width, Index rows, bool wide, bool one_read) {
@@ -55,18 +56,23 @@ GroupTiles group_norm_tiles(Index batch, Index positions, Index channels, Index 
 
   // 1. one read: of the tiles that fit, the narrowest that wastes few sectors, if there are enough of them
   const Index room = Index(limits.shared_per_block) - 12 * 1024, position_bytes = D * element_bytes * arrays;
+  const auto overhead = [&](Index m, Index V) { return 8 * (V * tile_columns + 4 * m) + 2 * (m * D + V) * element_bytes; };
   Index best = 0;
   double best_waste = 1.4;  // more, and reading twice costs less
   for (Index m = 1; m <= groups; ++m) {
     const bool wide = can_be_wide(m, V);
-    const Index overhead = 8 * ((wide ? V : 1) * tile_columns + 4 * m) + 2 * (m * D + V) * element_bytes;
-    if (m * D > tile_columns * (wide ? V : 1) || positions * m * position_bytes + overhead > room) continue;
+    if (m * D > tile_columns * (wide ? V : 1) || positions * m * position_bytes + overhead(m, wide ? V : 1) > room) continue;
     const double waste = sector_waste(m * D * element_bytes) + (aligned && !wide ? 0.3 : 0);
     if (waste < best_waste - 0.04) best = m, best_waste = waste;
     if (best_waste < 1.01) break;
   }
   if (best && (batch * ceil_div(groups, best) >= enough_blocks || positions * best * position_bytes <= small_tile)) {
     take(best * D, positions, can_be_wide(best, V), true);
+    if (arrays == 2 && positions * best * position_bytes + overhead(best, V) + 16 * (best * D + V) <= room) {
+      // γ, β and the shares of dγ and dβ, out and in again, cost a channel as much as this many samples should have, to be 7 % of x, g and dx
+      const Index fixed = 2 * element_bytes + 4 * std::max(element_bytes, 4), few = ceil_div(100 * fixed, 7 * 3 * positions * element_bytes);
+      t.samples = int(ceil_div(batch, std::max<Index>(batch / std::min(few, most_samples), 1)));
+    }
     return t;
   }
   // 2. else tiles of 48 KiB: as many groups side by side as leave room for 32 positions, so that what is read once a tile is a small

@@ -29,11 +29,11 @@ SSPO_DEVICE void slopes(const Affine<Compute<T>, V>& k, bool silu_too, const Pac
   }
 }
 
-// A = Σ d and E = Σ d x̂ of each channel over the tile's rows, in the threads of row 0, and as parts [batch, down, 2, channels] in C.
-// `kept` takes the tile's x, then its g, unless it is null.
+// A = Σ d and E = Σ d x̂ of each channel over the tile's rows, in the threads of row 0. `kept` takes the tile's x, then its g, unless
+// it is null.
 template <class T, int V>
 SSPO_DEVICE void tile_slope_sums(const GroupNormGradArgs& a, const GroupTiles& tiles, const Tile<V>& tile, const Affine<Compute<T>, V>& k,
-                                 const TileMemory<T, V>& m, T* kept, Compute<T>* parts, double (&A)[V], double (&E)[V]) {
+                                 const TileMemory<T, V>& m, T* kept, double (&A)[V], double (&E)[V]) {
   using C = Compute<T>;
   constexpr int U = rows_in_flight / 2;
   const T *const x = static_cast<const T*>(a.x), *const g = static_cast<const T*>(a.g);
@@ -64,15 +64,17 @@ SSPO_DEVICE void tile_slope_sums(const GroupNormGradArgs& a, const GroupTiles& t
   column_totals(A, m.column, tile, tiles.columns);
   column_totals(E, m.column, tile, tiles.columns);
   if (!tile.totals_here()) return;
-  C a_part[V], e_part[V];
   for (int v = 0; v < V; ++v) {
     const int j = tile.group_of(v);
     E[v] = m.rstd[j] * (E[v] - (m.mean[j] - double(k.near[v])) * A[v]);
-    a_part[v] = C(A[v]), e_part[v] = C(E[v]);
   }
-  C* const to = parts + (tile.sample * tiles.down + tile.down) * 2 * tiles.channels + tile.first + tile.column * V;
-  write_pack(to, a_part);
-  write_pack(to + tiles.channels, e_part);
+}
+// A and E as share `index` of dβ and dγ: parts [shares, 2, channels]. Needs the whole block.
+template <class C, int V>
+SSPO_DEVICE void write_shares(const GroupTiles& tiles, const Tile<V>& tile, const C (&A)[V], const C (&E)[V], C* parts, Index index) {
+  C* const to = parts + index * 2 * tiles.channels + tile.first + Index(threadIdx.x) * V;  // the threads of row 0 are the first
+  write_pack_by_pairs(to, A, tile.totals_here());
+  write_pack_by_pairs(to + tiles.channels, E, tile.totals_here());
 }
 
 // dx of a tile from x and g, their rows `from_row` apart; m.first and m.second: m₁ and m₂ of the tile's groups.
@@ -107,38 +109,72 @@ SSPO_DEVICE void write_gradient(const GroupNormGradArgs& a, const GroupTiles& ti
   }
 }
 
-// What a block reads once, and what its threads make of it.
-template <class T, int V> SSPO_DEVICE Affine<Compute<T>, V> affine_of(const GroupNormGradArgs& a, const Tile<V>& tile, const TileMemory<T, V>& m) {
+// What a block reads once, γ and β for all of its samples, and what its threads make of it.
+template <class T, int V>
+SSPO_DEVICE Affine<Compute<T>, V> affine_of(const GroupNormGradArgs& a, const Tile<V>& tile, const TileMemory<T, V>& m, bool weights = true) {
   const Index first = tile.sample * a.groups + tile.first_group;
-  fetch_weights(tile, m, a.gamma, a.beta);
+  if (weights) fetch_weights(tile, m, a.gamma, a.beta);
   fetch_groups(tile, a.mean + first, m.mean);
   fetch_groups(tile, a.rstd + first, m.rstd);
   __syncthreads();
   return {tile, m, a.gamma != nullptr, a.beta != nullptr};
 }
 
-// Owns:  block = one tile: all positions of some groups of one sample; thread = one column of packs.
-// Costs: x and g read once, dx written once.   Needs: the tile of x and g in shared memory (group_norm_tiles).
+// What the samples of a block, from `first` to `last`, add to dβ and dγ: A and E, added up in m.shares where there are several. After the
+// last they go out, as a share, or where the block has all samples as dβ and dγ. Needs the whole block.
+template <class T, int V>
+SSPO_DEVICE void add_shares(const GroupNormGradArgs& a, const GroupTiles& tiles, const Tile<V>& tile, const TileMemory<T, V>& m, Index first,
+                            Index last, const double (&A)[V], const double (&E)[V], Compute<T>* parts) {
+  const bool here = tile.totals_here(), several = tiles.samples > 1;
+  double *const dbeta = m.shares + tile.column, *const dgamma = dbeta + V * tiles.columns;
+  if (several && here)
+    for (int v = 0; v < V; ++v) {
+      const int i = v * tiles.columns;
+      dbeta[i] = tile.sample > first ? dbeta[i] + A[v] : A[v];
+      dgamma[i] = tile.sample > first ? dgamma[i] + E[v] : E[v];
+    }
+  __syncwarp();
+  if (tile.sample + 1 < last) return;
+  Compute<T> a_share[V], e_share[V];
+  for (int v = 0; v < V; ++v) {
+    const int i = v * tiles.columns;
+    a_share[v] = Compute<T>(several && here ? dbeta[i] : A[v]), e_share[v] = Compute<T>(several && here ? dgamma[i] : E[v]);
+  }
+  __syncwarp();
+  if (tiles.samples < a.batch) return write_shares(tiles, tile, a_share, e_share, parts, first / tiles.samples);
+  const Index c = tile.first + tile.column * V;
+  if (a.dbeta && here) store_pack(static_cast<T*>(a.dbeta) + c, a_share);
+  if (a.dgamma && here) store_pack(static_cast<T*>(a.dgamma) + c, e_share);
+}
+
+// Owns:  block = one tile in each of `samples` samples, one after the other: all positions of some groups; thread = one column of packs.
+// Costs: x and g read once, dx written once; γ and β, dγ and dβ or their shares, once a block.
+// Needs: the tile of x and g in shared memory (group_norm_tiles).
 template <class T, int V>
 __global__ void __launch_bounds__(tile_threads) group_norm_grad_one_read(GroupNormGradArgs a, GroupTiles tiles, Compute<T>* parts) {
-  const Tile<V> tile(tiles);
+  Tile<V> tile(tiles);
   const TileMemory<T, V> m(tiles);
-  const Affine<Compute<T>, V> k = affine_of(a, tile, m);
-  double A[V] = {}, E[V] = {};
-  tile_slope_sums(a, tiles, tile, k, m, m.kept, parts, A, E);  // 1. read, keep, add up by channel
-  if (tile.totals_here() && a.gamma) {                         // 2. and by group
-    Compute<T> gamma[V];
-    unpack(load_pack<V>(m.gamma + tile.column * V), gamma);
-    for (int v = 0; v < V; ++v) A[v] *= double(gamma[v]), E[v] *= double(gamma[v]);
+  const Index first = tile.sample, last = first + tiles.samples < a.batch ? first + tiles.samples : a.batch;
+  for (; tile.sample < last; tile.next_sample(tiles)) {
+    if (tile.sample > first) __syncthreads();  // the sample before is done with
+    const Affine<Compute<T>, V> k = affine_of(a, tile, m, tile.sample == first);
+    double A[V] = {}, E[V] = {};
+    tile_slope_sums(a, tiles, tile, k, m, m.kept, A, E);  // 1. read, keep, add up by channel
+    add_shares(a, tiles, tile, m, first, last, A, E, parts);
+    if (tile.totals_here() && a.gamma) {                  // 2. and by group
+      Compute<T> gamma[V];
+      unpack(load_pack<V>(m.gamma + tile.column * V), gamma);
+      for (int v = 0; v < V; ++v) A[v] *= double(gamma[v]), E[v] *= double(gamma[v]);
+    }
+    group_totals(A, m.column, m.first, tile);
+    group_totals(E, m.column, m.second, tile);
+    const double n = double(tiles.positions * tile.group);
+    for (int j = int(threadIdx.x); j < tile.groups; j += int(blockDim.x)) m.first[j] /= n, m.second[j] /= n;
+    __syncthreads();
+    const int kept_row = tiles.columns * V;  // 3. dx from what was kept
+    const T* const x = m.kept + tile.column * V;
+    write_gradient(a, tiles, tile, k, m, x, x + tiles.rows * kept_row, Index(kept_row));
   }
-  group_totals(A, m.column, m.first, tile);
-  group_totals(E, m.column, m.second, tile);
-  const double n = double(tiles.positions * tile.group);
-  for (int j = int(threadIdx.x); j < tile.groups; j += int(blockDim.x)) m.first[j] /= n, m.second[j] /= n;
-  __syncthreads();
-  const int kept_row = tiles.columns * V;  // 3. dx from what was kept
-  const T* const x = m.kept + tile.column * V;
-  write_gradient(a, tiles, tile, k, m, x, x + tiles.rows * kept_row, Index(kept_row));
 }
 
 // The same in steps where a group's positions do not fit, or are too few blocks. Owns: as above.  Costs: x and g read once.
@@ -148,7 +184,10 @@ __global__ void __launch_bounds__(tile_threads, sizeof(T) == 8 ? 1 : 0) group_no
   const Tile<V> tile(tiles);
   const TileMemory<T, V> m(tiles);
   double A[V] = {}, E[V] = {};
-  tile_slope_sums(a, tiles, tile, affine_of(a, tile, m), m, static_cast<T*>(nullptr), parts, A, E);
+  tile_slope_sums(a, tiles, tile, affine_of(a, tile, m), m, static_cast<T*>(nullptr), A, E);
+  Compute<T> a_share[V], e_share[V];
+  for (int v = 0; v < V; ++v) a_share[v] = Compute<T>(A[v]), e_share[v] = Compute<T>(E[v]);
+  write_shares(tiles, tile, a_share, e_share, parts, tile.sample * tiles.down + tile.down);
 }
 
 // m₁, m₂ of each group from the sums of its channels, sums [batch, 2, channels]; means [2, batch, groups].
@@ -193,34 +232,41 @@ template <class C> struct RowNorm {
   SSPO_DEVICE C v(double m1, double m2) const { return C(-rstd * (m1 - rstd * far * m2)); }
 };
 
-// Owns:  block = `strip` rows, `strip_rows` at a time; thread = one pack of every row: its share of dγ and dβ stays in registers.
-// Costs: x and g read once, dx written once; γ and the statistics once a strip, two numbers a channel written and read for the shares.
-constexpr int most_strip = 64;
+// Owns:  block = `strip` rows; team of `team` threads = `strip_rows` of them at a time; thread = one pack of each of its team's rows:
+//        its share of dγ and dβ stays in registers, and the teams' shares are added up in shared memory, the first team's first.
+// Costs: x and g read once, dx written once; γ and the statistics once a strip, two numbers a channel written and read for the shares;
+//        dγ and dβ themselves where one strip is all.
+constexpr int most_strip = 80;
 template <class T, int V>
-__global__ void __launch_bounds__(strip_threads) layer_norm_grad_strips(LayerNormGradArgs a, int strip, Compute<T>* parts) {
+__global__ void __launch_bounds__(strip_threads, 1) layer_norm_grad_strips(LayerNormGradArgs a, int strip, int team, Compute<T>* parts) {
   using C = Compute<T>;
   SSPO_SHARED(double, means, [most_strip]);
   SSPO_SHARED(double, rstds, [most_strip]);
-  const Index K = a.channels, c = Index(threadIdx.x) * V, first = Index(blockIdx.x) * strip;
+  SSPO_SHARED(T, weights, [strip_threads * V]);
+  SSPO_SHARED(C, folds, [2 * strip_rows][strip_threads / 32]);
+  SSPO_SHARED(C, shares, [2 * V][strip_threads]);
+  const int teams = int(blockDim.x) / team, mine = int(threadIdx.x) / team, member = int(threadIdx.x) % team;
+  const Index K = a.channels, c = Index(member) * V, first = Index(blockIdx.x) * strip;
   const bool active = c < K;
   const T *const x = static_cast<const T*>(a.x) + c, *const g = static_cast<const T*>(a.g) + c;
+  const int all = int(a.rows - first < strip ? a.rows - first : strip);
+  for (int i = int(threadIdx.x); i < all; i += int(blockDim.x)) means[i] = a.mean[first + i], rstds[i] = a.rstd[first + i];
+  if (a.gamma && mine == 0 && active) put_pack(weights + c, load_pack<V>(static_cast<const T*>(a.gamma) + c));
+  __syncthreads();
   C gamma[V], dbeta[V] = {}, dgamma[V] = {};
   for (int v = 0; v < V; ++v) gamma[v] = 1;
-  if (active && a.gamma) unpack(load_pack<V>(static_cast<const T*>(a.gamma) + c), gamma);
-  const Index last = first + strip < a.rows ? first + strip : a.rows;
-  for (int i = int(threadIdx.x); i < last - first; i += int(blockDim.x)) means[i] = a.mean[first + i], rstds[i] = a.rstd[first + i];
-  __syncthreads();
-  for (Index row = first; row < last; row += strip_rows) {
-    const double *const mean = means + (row - first), *const rstd = rstds + (row - first);
-    const int rows = int(last - row < strip_rows ? last - row : strip_rows);
+  if (a.gamma && active) unpack(load_pack<V>(weights + c), gamma);
+  for (int begin = 0; begin < all; begin += teams * strip_rows) {
+    const int row = begin + mine * strip_rows, left = active ? all - row : 0, rows = left < strip_rows ? left : strip_rows;
+    const Index at = (first + row) * K;
     Pack<T, V> xs[strip_rows], gs[strip_rows];
-    load_rows(xs, x + row * K, K, active ? rows : 0);
-    load_rows(gs, g + row * K, K, active ? rows : 0);
+    load_rows(xs, x + at, K, rows);
+    load_rows(gs, g + at, K, rows);
     C sums[2 * strip_rows] = {};  // 1. of γ g and γ g x̂ over each row
 #pragma unroll
     for (int u = 0; u < strip_rows; ++u) {
-      if (u >= rows || !active) break;
-      const RowNorm<C> k(mean[u], rstd[u]);
+      if (u >= rows) break;
+      const RowNorm<C> k(means[row + u], rstds[row + u]);
       C t[V], d[V];
       unpack(xs[u], t);
       unpack(gs[u], d);
@@ -232,21 +278,44 @@ __global__ void __launch_bounds__(strip_threads) layer_norm_grad_strips(LayerNor
         sums[2 * u + 1] = std::fma(d[v] * gamma[v], normal, sums[2 * u + 1]);
       }
     }
-    team_fold<strip_threads>(sums, Add{});
+#pragma unroll
+    for (int n = 0; n < 2 * strip_rows; ++n) {
+      sums[n] = warp_fold(sums[n], Add{});
+      if (lane_id() == 0) folds[n][threadIdx.x / 32] = sums[n];
+    }
+    __syncthreads();
+#pragma unroll
+    for (int n = 0; n < 2 * strip_rows; ++n) {
+      const C* const of_team = folds[n] + mine * team / 32;
+      sums[n] = of_team[0];
+      for (int w = 1; w < team / 32; ++w) sums[n] += of_team[w];
+    }
+    __syncthreads();
 #pragma unroll
     for (int u = 0; u < strip_rows; ++u) {  // 2. dx
-      if (u >= rows || !active) break;
-      const RowNorm<C> k(mean[u], rstd[u]);
+      if (u >= rows) break;
+      const RowNorm<C> k(means[row + u], rstds[row + u]);
       const double m1 = double(sums[2 * u]) / double(K), m2 = double(sums[2 * u + 1]) / double(K);
       const C slant = k.u(m2), level = k.v(m1, m2);
       C t[V], d[V];
       unpack(xs[u], t);
       unpack(gs[u], d);
       for (int v = 0; v < V; ++v) d[v] = std::fma(d[v] * gamma[v], k.r, std::fma(t[v] - k.near, slant, level));
-      store_pack(static_cast<T*>(a.dx) + (row + u) * K + c, d);
+      store_pack(static_cast<T*>(a.dx) + at + u * K + c, d);
     }
   }
-  write_pack_by_pairs(parts + Index(blockIdx.x) * 2 * K + c, dbeta, active);  // 3. the strip's share of dβ, then of dγ
+  if (mine > 0)  // 3. the strip's share of dβ, then of dγ
+    for (int v = 0; v < V; ++v) shares[v][threadIdx.x] = dbeta[v], shares[V + v][threadIdx.x] = dgamma[v];
+  __syncthreads();
+  if (mine > 0) return;
+  for (int other = team + member; other < int(blockDim.x); other += team)
+    for (int v = 0; v < V; ++v) dbeta[v] += shares[v][other], dgamma[v] += shares[V + v][other];
+  if (gridDim.x == 1) {  // nothing to share
+    if (a.dbeta && active) store_pack(static_cast<T*>(a.dbeta) + c, dbeta);
+    if (a.dgamma && active) store_pack(static_cast<T*>(a.dgamma) + c, dgamma);
+    return;
+  }
+  write_pack_by_pairs(parts + Index(blockIdx.x) * 2 * K + c, dbeta, active);
   write_pack_by_pairs(parts + (Index(blockIdx.x) * 2 + 1) * K + c, dgamma, active);
 }
 
@@ -320,18 +389,20 @@ void group_norm_grad(const Context& ctx, DType dtype, const GroupNormGradArgs& a
   if (a.channels == 0) return;
   visit_floats("group_norm_grad", dtype, [&]<class T>(std::type_identity<T>) {
     if (a.batch * a.positions == 0) return weight_gradients<T, double>(ctx, 0, a.channels, nullptr, a.dgamma, a.dbeta);
-    const bool aligned = wide_rows<T>(a.channels, a.x, a.g, a.dx, a.gamma, a.beta);
+    const bool aligned = wide_rows<T>(a.channels, a.x, a.g, a.dx, a.gamma, a.beta, a.dgamma, a.dbeta);
     const GroupTiles tiles = group_norm_tiles(a.batch, a.positions, a.channels, a.groups, int(sizeof(T)), 2, aligned, limits());
-    const Index sums_size = a.batch * 2 * a.channels;  // [batch, 2, channels]
-    const Workspace part_memory(ctx, std::size_t(tiles.down * sums_size) * sizeof(Compute<T>), "group_norm_grad");
-    Compute<T>* const parts = part_memory.as<Compute<T>>();  // [batch, down, 2, channels]
+    const Index sums_size = a.batch * 2 * a.channels, times = ceil_div(a.batch, tiles.samples);  // [batch, 2, channels]
+    const Index part_size = tiles.samples < a.batch || !tiles.one_read ? times * tiles.down * 2 * a.channels : 0;
+    const Workspace part_memory(ctx, std::size_t(part_size) * sizeof(Compute<T>), "group_norm_grad");
+    Compute<T>* const parts = part_memory.as<Compute<T>>();  // [times, down, 2, channels]
     visit_pack<T>(tiles.wide, [&](auto pack) {
       constexpr int V = decltype(pack)::value;
-      const Extent grid = blocks_along_x(a.batch * tiles.across * tiles.down), block = {unsigned(tiles.threads)};
+      const Extent grid = blocks_along_x(times * tiles.across * tiles.down), block = {unsigned(tiles.threads)};
       const std::size_t beside = tile_memory_bytes<T, V>(tiles), shared = beside + tiles.kept_bytes;
       if (tiles.one_read) {
         launch(ctx.stream, {"group_norm_grad_one_read", grid, block, shared}, group_norm_grad_one_read<T, V>, a, tiles, parts);
-        return weight_gradients<T>(ctx, a.batch, a.channels, parts, a.dgamma, a.dbeta);
+        if (part_size > 0) weight_gradients<T>(ctx, times, a.channels, parts, a.dgamma, a.dbeta);
+        return;
       }
       const Workspace total_memory(ctx, std::size_t(sums_size + 2 * a.batch * a.groups) * sizeof(double), "group_norm_grad");
       double *const sums = total_memory.as<double>(), *const means = sums + sums_size;
@@ -348,26 +419,28 @@ void layer_norm_grad(const Context& ctx, DType dtype, const LayerNormGradArgs& a
   if (a.channels == 0) return;
   visit_floats("layer_norm_grad", dtype, [&]<class T>(std::type_identity<T>) {
     if (a.rows == 0) return weight_gradients<T, double>(ctx, 0, a.channels, nullptr, a.dgamma, a.dbeta);
-    // A strip costs γ and four numbers in C a channel (its shares of dγ and dβ, out and in again), its rows x, g and dx. So many rows that
-    // the former are a fifteenth, fewer where that leaves 16 strips, more where a large GPU has its fill.
-    const Index few = ceil_div(5 * (1 + 4 * Index(sizeof(Compute<T>) / sizeof(T))), strip_rows) * strip_rows;
-    const Index least = std::clamp<Index>(a.rows / 16, 2 * strip_rows, few);
-    const int strip = int(std::clamp<Index>(ceil_div(a.rows, 4 * 132), least, most_strip));
+    // A strip costs γ and four numbers in C a channel (its shares of dγ and dβ, out and in again), its rows x, g and dx: as many strips as
+    // make the former 8 % of the latter, if a large GPU has not its fill before.
+    const Index most = std::max<Index>(a.rows * 6 / (25 * (1 + 4 * Index(sizeof(Compute<T>) / sizeof(T)))), 1);
+    const int strip = int(std::clamp<Index>(ceil_div(a.rows, 4 * 132), ceil_div(a.rows, most), most_strip));
     const Index strips = ceil_div(a.rows, strip);
-    const Workspace memory(ctx, std::size_t(strips * 2 * a.channels) * sizeof(Compute<T>), "layer_norm_grad");
-    Compute<T>* const parts = memory.as<Compute<T>>();  // [strips, 2, channels]
-    visit_pack<T>(wide_rows<T>(a.channels, a.x, a.g, a.dx, a.gamma), [&](auto pack) {
+    visit_pack<T>(wide_rows<T>(a.channels, a.x, a.g, a.dx, a.gamma, a.dgamma, a.dbeta), [&](auto pack) {
       constexpr int V = decltype(pack)::value;
-      if (const Index packs = a.channels / V; packs <= strip_threads) {
-        const unsigned threads = unsigned(ceil_div(packs, 32) * 32);
-        const LaunchPlan plan{"layer_norm_grad_strips", blocks_along_x(strips), {threads}};
-        return launch(ctx.stream, plan, layer_norm_grad_strips<T, V>, a, strip, parts);
+      const Index packs = a.channels / V;
+      const bool by_strips = packs <= strip_threads, alone = by_strips && strips == 1;
+      const Workspace memory(ctx, alone ? 0 : std::size_t(strips * 2 * a.channels) * sizeof(Compute<T>), "layer_norm_grad");
+      Compute<T>* const parts = memory.as<Compute<T>>();  // [strips, 2, channels]
+      if (by_strips) {
+        const int team = int(ceil_div(packs, 32) * 32), teams = int(std::min<Index>(strip_threads / team, ceil_div(strip, strip_rows)));
+        const LaunchPlan plan{"layer_norm_grad_strips", blocks_along_x(strips), {unsigned(team * teams)}};
+        launch(ctx.stream, plan, layer_norm_grad_strips<T, V>, a, strip, team, parts);
+      } else {
+        const Extent grid = blocks_along_x(strips * ceil_div(a.channels, 32));
+        launch(ctx.stream, {"layer_norm_grad_columns", grid, {32 * column_rows}}, layer_norm_grad_columns<T>, a, strip, parts);
+        launch(ctx.stream, {"layer_norm_grad_rows", blocks_along_x(a.rows), {row_threads}}, layer_norm_grad_rows<T, V>, a);
       }
-      const Extent grid = blocks_along_x(strips * ceil_div(a.channels, 32));
-      launch(ctx.stream, {"layer_norm_grad_columns", grid, {32 * column_rows}}, layer_norm_grad_columns<T>, a, strip, parts);
-      launch(ctx.stream, {"layer_norm_grad_rows", blocks_along_x(a.rows), {row_threads}}, layer_norm_grad_rows<T, V>, a);
+      if (!alone) weight_gradients<T>(ctx, strips, a.channels, parts, a.dgamma, a.dbeta);
     });
-    weight_gradients<T>(ctx, strips, a.channels, parts, a.dgamma, a.dbeta);
   });
 }
 
