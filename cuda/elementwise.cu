@@ -47,7 +47,7 @@ template <int N> struct EachArgs {
 // Owns:  thread = V elements of the result: a pack, or every 256th of the block's 256 V; in patches a pack of every `down`-th row.
 // Costs: each operand read once, but one that repeats once a patch, a single number once a warp; the result written once; the formula.
 template <class O, class T>
-__global__ void __launch_bounds__(threads) elementwise_each(EachArgs<detail::arity<O>()> a, Attrs<O> attrs) {
+__global__ void __launch_bounds__(threads, sizeof(T) == 8 ? 6 : 0) elementwise_each(EachArgs<detail::arity<O>()> a, Attrs<O> attrs) {
   constexpr int N = detail::arity<O>(), V = 16 / int(sizeof(T));
   const std::uint32_t base = blockIdx.x * (threads * V);
   const bool packed = a.packed && (a.patches.down || base + threads * V <= a.n);

@@ -120,65 +120,80 @@ SSPO_DEVICE Affine<Compute<T>, V> affine_of(const GroupNormGradArgs& a, const Ti
   return {tile, m, a.gamma != nullptr, a.beta != nullptr};
 }
 
-// What the samples of a block, from `first` to `last`, add to dβ and dγ: A and E, added up in m.shares where there are several. After the
-// last they go out, as a share, or where the block has all samples as dβ and dγ. Needs the whole block.
+// Sums of a channel as a share of dβ and dγ, or, where there are no parts, as dβ and dγ. Needs the whole block.
 template <class T, int V>
-SSPO_DEVICE void add_shares(const GroupNormGradArgs& a, const GroupTiles& tiles, const Tile<V>& tile, const TileMemory<T, V>& m, Index first,
-                            Index last, const double (&A)[V], const double (&E)[V], Compute<T>* parts) {
-  const bool here = tile.totals_here(), several = tiles.samples > 1;
-  double *const dbeta = m.shares + tile.column, *const dgamma = dbeta + V * tiles.columns;
-  if (several && here)
-    for (int v = 0; v < V; ++v) {
-      const int i = v * tiles.columns;
-      dbeta[i] = tile.sample > first ? dbeta[i] + A[v] : A[v];
-      dgamma[i] = tile.sample > first ? dgamma[i] + E[v] : E[v];
-    }
-  __syncwarp();
-  if (tile.sample + 1 < last) return;
-  Compute<T> a_share[V], e_share[V];
-  for (int v = 0; v < V; ++v) {
-    const int i = v * tiles.columns;
-    a_share[v] = Compute<T>(several && here ? dbeta[i] : A[v]), e_share[v] = Compute<T>(several && here ? dgamma[i] : E[v]);
-  }
-  __syncwarp();
-  if (tiles.samples < a.batch) return write_shares(tiles, tile, a_share, e_share, parts, first / tiles.samples);
+SSPO_DEVICE void write_sums(const GroupNormGradArgs& a, const GroupTiles& tiles, const Tile<V>& tile, const Compute<T> (&dbeta)[V],
+                            const Compute<T> (&dgamma)[V], Compute<T>* parts, Index index) {
+  if (parts) return write_shares(tiles, tile, dbeta, dgamma, parts, index);
+  if (!tile.totals_here()) return;
   const Index c = tile.first + tile.column * V;
-  if (a.dbeta && here) store_pack(static_cast<T*>(a.dbeta) + c, a_share);
-  if (a.dgamma && here) store_pack(static_cast<T*>(a.dgamma) + c, e_share);
+  if (a.dbeta) store_pack(static_cast<T*>(a.dbeta) + c, dbeta);
+  if (a.dgamma) store_pack(static_cast<T*>(a.dgamma) + c, dgamma);
 }
 
-// Owns:  block = one tile in each of `samples` samples, one after the other: all positions of some groups; thread = one column of packs.
-// Costs: x and g read once, dx written once; γ and β, dγ and dβ or their shares, once a block.
-// Needs: the tile of x and g in shared memory (group_norm_tiles).
+// dx of a tile that stays in shared memory; take(A, E) gets its channels' sums.
+template <class T, int V, class F>
+SSPO_DEVICE void tile_gradient(const GroupNormGradArgs& a, const GroupTiles& tiles, const Tile<V>& tile, const TileMemory<T, V>& m, bool weights, F take) {
+  const Affine<Compute<T>, V> k = affine_of(a, tile, m, weights);
+  double A[V] = {}, E[V] = {};
+  tile_slope_sums(a, tiles, tile, k, m, m.kept, A, E);  // 1. read, keep, add up by channel
+  take(A, E);
+  if (tile.totals_here() && a.gamma) {                  // 2. and by group
+    Compute<T> gamma[V];
+    unpack(load_pack<V>(m.gamma + tile.column * V), gamma);
+    for (int v = 0; v < V; ++v) A[v] *= double(gamma[v]), E[v] *= double(gamma[v]);
+  }
+  group_totals(A, m.column, m.first, tile);
+  group_totals(E, m.column, m.second, tile);
+  const double n = double(tiles.positions * tile.group);
+  for (int j = int(threadIdx.x); j < tile.groups; j += int(blockDim.x)) m.first[j] /= n, m.second[j] /= n;
+  __syncthreads();
+  const int kept_row = tiles.columns * V;  // 3. dx from what was kept
+  const T* const x = m.kept + tile.column * V;
+  write_gradient(a, tiles, tile, k, m, x, x + tiles.rows * kept_row, Index(kept_row));
+}
+
+// Owns:  block = one tile: all positions of some groups of one sample; thread = one column of packs.
+// Costs: x and g read once, dx written once.   Needs: the tile of x and g in shared memory (group_norm_tiles).
 template <class T, int V>
 __global__ void __launch_bounds__(tile_threads) group_norm_grad_one_read(GroupNormGradArgs a, GroupTiles tiles, Compute<T>* parts) {
+  const Tile<V> tile(tiles);
+  const TileMemory<T, V> m(tiles);
+  tile_gradient(a, tiles, tile, m, true, [&](const double(&A)[V], const double(&E)[V]) {
+    Compute<T> dbeta[V], dgamma[V];
+    for (int v = 0; v < V; ++v) dbeta[v] = Compute<T>(A[v]), dgamma[v] = Compute<T>(E[v]);
+    write_sums<T>(a, tiles, tile, dbeta, dgamma, parts, tile.sample);
+  });
+}
+
+// The same where there are few positions, so that γ, β and the shares of dγ and dβ weigh.
+// Owns:  block = such a tile in `samples` samples, one after the other.   Costs: γ and β, dγ and dβ or their shares, once a block.
+// At least one block at a time is what nvcc is told, here and below: left to itself it spills.
+template <class T, int V>
+__global__ void __launch_bounds__(tile_threads, 1) group_norm_grad_samples(GroupNormGradArgs a, GroupTiles tiles, Compute<T>* parts) {
   Tile<V> tile(tiles);
   const TileMemory<T, V> m(tiles);
-  const Index first = tile.sample, last = first + tiles.samples < a.batch ? first + tiles.samples : a.batch;
-  for (; tile.sample < last; tile.next_sample(tiles)) {
-    if (tile.sample > first) __syncthreads();  // the sample before is done with
-    const Affine<Compute<T>, V> k = affine_of(a, tile, m, tile.sample == first);
-    double A[V] = {}, E[V] = {};
-    tile_slope_sums(a, tiles, tile, k, m, m.kept, A, E);  // 1. read, keep, add up by channel
-    add_shares(a, tiles, tile, m, first, last, A, E, parts);
-    if (tile.totals_here() && a.gamma) {                  // 2. and by group
-      Compute<T> gamma[V];
-      unpack(load_pack<V>(m.gamma + tile.column * V), gamma);
-      for (int v = 0; v < V; ++v) A[v] *= double(gamma[v]), E[v] *= double(gamma[v]);
-    }
-    group_totals(A, m.column, m.first, tile);
-    group_totals(E, m.column, m.second, tile);
-    const double n = double(tiles.positions * tile.group);
-    for (int j = int(threadIdx.x); j < tile.groups; j += int(blockDim.x)) m.first[j] /= n, m.second[j] /= n;
-    __syncthreads();
-    const int kept_row = tiles.columns * V;  // 3. dx from what was kept
-    const T* const x = m.kept + tile.column * V;
-    write_gradient(a, tiles, tile, k, m, x, x + tiles.rows * kept_row, Index(kept_row));
+  const Index index = tile.sample / tiles.samples;
+  const int samples = int(a.batch - tile.sample < tiles.samples ? a.batch - tile.sample : tiles.samples);
+  const auto share = [&](int which, int v) -> double& { return m.shares[(which * V + v) * tiles.columns + tile.column]; };
+  if (tile.totals_here())
+    for (int v = 0; v < V; ++v) share(0, v) = share(1, v) = 0;
+  for (int sample = 0; sample < samples; ++sample, tile.next_sample(tiles)) {
+    if (sample > 0) __syncthreads();  // the sample before is done with
+    tile_gradient(a, tiles, tile, m, sample == 0, [&](const double(&A)[V], const double(&E)[V]) {
+      if (tile.totals_here())
+        for (int v = 0; v < V; ++v) share(0, v) += A[v], share(1, v) += E[v];
+      __syncwarp();
+    });
   }
+  Compute<T> dbeta[V] = {}, dgamma[V] = {};
+  if (tile.totals_here())
+    for (int v = 0; v < V; ++v) dbeta[v] = Compute<T>(share(0, v)), dgamma[v] = Compute<T>(share(1, v));
+  __syncwarp();
+  write_sums<T>(a, tiles, tile, dbeta, dgamma, parts, index);
 }
 
 // The same in steps where a group's positions do not fit, or are too few blocks. Owns: as above.  Costs: x and g read once.
-// At least one block at a time is what nvcc is told of f64: left to itself it spills.
 template <class T, int V>
 __global__ void __launch_bounds__(tile_threads, sizeof(T) == 8 ? 1 : 0) group_norm_grad_sums(GroupNormGradArgs a, GroupTiles tiles, Compute<T>* parts) {
   const Tile<V> tile(tiles);
@@ -394,14 +409,15 @@ void group_norm_grad(const Context& ctx, DType dtype, const GroupNormGradArgs& a
     const Index sums_size = a.batch * 2 * a.channels, times = ceil_div(a.batch, tiles.samples);  // [batch, 2, channels]
     const Index part_size = tiles.samples < a.batch || !tiles.one_read ? times * tiles.down * 2 * a.channels : 0;
     const Workspace part_memory(ctx, std::size_t(part_size) * sizeof(Compute<T>), "group_norm_grad");
-    Compute<T>* const parts = part_memory.as<Compute<T>>();  // [times, down, 2, channels]
+    Compute<T>* const parts = part_size > 0 ? part_memory.as<Compute<T>>() : nullptr;  // [times, down, 2, channels]
     visit_pack<T>(tiles.wide, [&](auto pack) {
       constexpr int V = decltype(pack)::value;
       const Extent grid = blocks_along_x(times * tiles.across * tiles.down), block = {unsigned(tiles.threads)};
       const std::size_t beside = tile_memory_bytes<T, V>(tiles), shared = beside + tiles.kept_bytes;
       if (tiles.one_read) {
-        launch(ctx.stream, {"group_norm_grad_one_read", grid, block, shared}, group_norm_grad_one_read<T, V>, a, tiles, parts);
-        if (part_size > 0) weight_gradients<T>(ctx, times, a.channels, parts, a.dgamma, a.dbeta);
+        if (tiles.samples > 1) launch(ctx.stream, {"group_norm_grad_samples", grid, block, shared}, group_norm_grad_samples<T, V>, a, tiles, parts);
+        else launch(ctx.stream, {"group_norm_grad_one_read", grid, block, shared}, group_norm_grad_one_read<T, V>, a, tiles, parts);
+        if (parts) weight_gradients<T>(ctx, times, a.channels, parts, a.dgamma, a.dbeta);
         return;
       }
       const Workspace total_memory(ctx, std::size_t(sums_size + 2 * a.batch * a.groups) * sizeof(double), "group_norm_grad");

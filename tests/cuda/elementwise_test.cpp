@@ -161,6 +161,36 @@ TEST_CASE("elementwise: broadcast and strided operands") {
   require_no_findings();
 }
 
+TEST_CASE("elementwise: operands that repeat from row to row") {
+  // Rows of 10 or more packs: patches that the rows and columns do not fill, one and several rows of patches, samples above each other.
+  for (const Shape& s : {Shape{3, 9, 40}, Shape{2, 5, 136}, Shape{2, 3, 64}, Shape{1, 2, 144}, Shape{5, 17, 32}, Shape{1, 33, 40}}) {
+    const Index rows = s[1], cols = s[2];
+    const Laid row{{0, 0, 1}, cols}, own_row{{cols, 0, 1}, s[0] * cols}, column{{rows, 1, 0}, s[0] * rows}, number{{0, 0, 0}, 1}, picture{{0, cols, 1}, rows * cols};
+    for (std::uint64_t seed : {0, 1}) {
+      set_schedule(seed);
+      for (DType dtype : {DType::f32, DType::bf16, DType::f64, DType::i32}) {
+        check<Add>(s, {whole(s), row}, dtype);
+        check<Sub>(s, {own_row, whole(s)}, dtype);
+        check<Mul>(s, {whole(s), picture}, dtype);
+        check<Sub>(s, {row, column}, dtype);
+        check<Where>(s, {row, own_row, whole(s)}, dtype);
+        check<Where>(s, {whole(s), row, number}, dtype);
+        check<Less>(s, {row, picture}, dtype, 16);
+        check<Sub>(s, {whole(s), own_row}, dtype, 1);  // a result that no pack fits
+      }
+    }
+  }
+  set_schedule(0);
+  TestDevice d;  // the result over the operand that does not repeat
+  Twin x(d, DType::f32, bytes_of(DType::f32, numbers(37 * 64, 1))), b(d, DType::f32, bytes_of(DType::f32, numbers(64, 2)));
+  const Shape s{37, 64};
+  const View host[] = {x.host(s), b.host(s, Strides{0, 1})}, device[] = {x.device(s), b.device(s, Strides{0, 1})};
+  cpu_backend().elementwise({detail::loops<Mul>(), nullptr, host, x.host(s), DType::f32});
+  sspo::cuda::elementwise(d.ctx, detail::builtin_index<Mul>, nullptr, device, x.device(s), DType::f32);
+  CHECK(x.equal());
+  require_no_findings();
+}
+
 TEST_CASE("elementwise: the result may be an operand's own memory") {
   TestDevice d;
   for (Index n : {7, 1024, 3001}) {

@@ -61,6 +61,11 @@ TEST_CASE("group norm: tiles") {
   CHECK(cut(8, 64, 1280, 32, 2).one_read);
   CHECK(!cut(1, 256, 1280, 8, 4).one_read);        // eight blocks would leave a GPU idle
   CHECK(cut(1, 16, 9000, 1, 4).pieces == 9);
+  CHECK(cut(4, 16, 1280, 32, 2, 2).samples == 4);  // a block of the gradient takes all samples, as positions are few
+  CHECK(cut(4, 16, 1280, 32, 4, 2).samples == 2);
+  CHECK(cut(70, 9, 40, 4, 2, 2).samples == 7);     // each of ten
+  CHECK(cut(4, 64, 1280, 32, 2, 2).samples == 1);
+  CHECK(cut(4, 16, 1280, 32, 2, 1).samples == 1);
   limits.shared_per_block = 99 * 1024;
   CHECK(!cut(4, 1024, 640, 32, 4).one_read);
 }
