@@ -23,8 +23,8 @@ template <class T, class F> SSPO_HD bool stored_as(DType t, F&& f) {
   return false;
 }
 
-// Where an operand repeats from row to row (a bias added to a matrix), rows being those of the walk's innermost axis, a warp takes a patch:
-// packs side by side of `down` rows, and of as many more `turns` times. It asks for the operand's packs once, for down * turns rows.
+// Where an operand repeats from row to row (a bias added to a matrix), a warp takes a patch of rows of the walk's innermost axis: packs side
+// by side of `down` rows at once, `turns` times. It asks for the operand's packs once in these down * turns rows.
 struct Patches {
   std::uint32_t down = 0, turns = 1;  // down: 0 where nothing repeats, 4 or 1; lanes side by side: 32 / down
   std::uint32_t rows = 1;             // that an operand repeats for
@@ -46,6 +46,7 @@ template <int N> struct EachArgs {
 // y = f(x0, x1, ...)
 // Owns:  thread = V elements of the result: a pack, or every 256th of the block's 256 V; in patches a pack of every `down`-th row.
 // Costs: each operand read once, but one that repeats once a patch, a single number once a warp; the result written once; the formula.
+// Numbers of 8 bytes would take more registers than leave room for 6 blocks.
 template <class O, class T>
 __global__ void __launch_bounds__(threads, sizeof(T) == 8 ? 6 : 0) elementwise_each(EachArgs<detail::arity<O>()> a, Attrs<O> attrs) {
   constexpr int N = detail::arity<O>(), V = 16 / int(sizeof(T));
