@@ -319,7 +319,7 @@ __global__ void __launch_bounds__(strip_threads, 1) layer_norm_grad_strips(Layer
       store_pack(static_cast<T*>(a.dx) + at + u * K + c, d);
     }
   }
-  if (mine > 0)  // 3. the strip's share of dβ, then of dγ
+  if (teams > 1)  // 3. the strip's share of dβ, then of dγ
     for (int v = 0; v < V; ++v) shares[v][threadIdx.x] = dbeta[v], shares[V + v][threadIdx.x] = dgamma[v];
   __syncthreads();
   if (mine > 0) return;
