@@ -173,12 +173,15 @@ Work text(const std::string& dir, const Inputs& in) {
   return {[q = p.get()] { return mean_square(q->text.model(q->ids).last_hidden_state); }, p};
 }
 
+constexpr std::size_t in_training = 512u << 20;  // of packed weights, as `sspo train` has it
+
 struct Named {
   const char* name;
   Work (*make)(const std::string&, const Inputs&);
+  std::size_t packed_weights = SIZE_MAX;
 };
-constexpr Named works[] = {{"forward", forward}, {"train", train}, {"train-text", train_text}, {"preference", preference}, {"sampling", sampling},
-                           {"vae-train", vae_train}, {"vae-decode", vae_decode}, {"text", text}};
+constexpr Named works[] = {{"forward", forward}, {"train", train, in_training}, {"train-text", train_text, in_training}, {"preference", preference, in_training},
+                           {"sampling", sampling}, {"vae-train", vae_train, in_training}, {"vae-decode", vae_decode}, {"text", text}};
 
 }  // namespace
 
@@ -192,7 +195,7 @@ int main(int argc, char** argv) {
     return 64;
   }
   try {
-    const Device device = Device::cpu({.threads = std::atoi(argv[5]), .packed_weights = name.ends_with("e") ? SIZE_MAX : packed_in_training});
+    const Device device = Device::cpu({.threads = std::atoi(argv[5]), .packed_weights = found->packed_weights});
     const double start = seconds_now();
     const Work work = found->make(argv[1], {io::Safetensors(argv[2]), device, dtype == "f32" ? DType::f32 : DType::bf16});
     const Load load{.seconds = seconds_now() - start, .rss = rss(), .peak = peak_rss()};
