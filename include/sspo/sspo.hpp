@@ -3,6 +3,7 @@
 #include "sspo/grad/backward.hpp"
 #include "sspo/grad/trace.hpp"
 #include "sspo/nn/layers.hpp"
+#include "sspo/nn/lora.hpp"
 #include "sspo/nn/params.hpp"
 #include "sspo/ops/all.hpp"
 #include "sspo/train/ema.hpp"

@@ -13,7 +13,7 @@ Recipe recipe_of(const std::string& path) {
   Recipe r = read_recipe(path + "/recipe.toml");
   if (r.kind() != preference) r.wrong("objective", "there are no pairs", "an objective of preference training", r.text("objective"));
   std::error_code none;
-  if (!std::filesystem::exists(path + "/model", none))
+  if (!std::filesystem::exists(path + "/model", none) && !std::filesystem::exists(path + "/lora", none))
     fail({.op = io::printable(path, 4096), .what = "the run is not finished", .hint = "sspo train --resume auto", .kind = ErrorKind::file}, Site{});
   return r;
 }

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <functional>
 #include <map>
 #include <set>
@@ -12,6 +11,7 @@
 #include "cli/finished_run.hpp"
 #include "cli/progress.hpp"
 #include "cli/signals.hpp"
+#include "cli/train_policy.hpp"
 #include "cli/train_samples.hpp"
 #include "sspo/eval/gate.hpp"
 #include "sspo/io/hash.hpp"
@@ -82,10 +82,9 @@ class Diagnosis {
   }
 
   // C[K] is what the run made of itself in the end.
-  std::string folder_of(Index i) const { return i < phases_ ? pool_.folder() + "/" + std::to_string(i) : c_.run / "model"; }
+  std::string folder_of(Index i) const { return i < phases_ ? pool_.folder() + "/" + std::to_string(i) : last_policy(c_.model, c_.run.path()); }
   bool there(Index i) const {
-    std::error_code none;
-    return std::filesystem::exists(folder_of(i) + "/unet/config.json", none);
+    return policy_there(c_.model, folder_of(i));
   }
 
   void draw_times() {
@@ -104,8 +103,8 @@ class Diagnosis {
         if (p.k == i) own.push_back(&p);
       }
       if (samples.empty()) continue;
-      Params numbers = load_params<UNet>(c_.model.unet.config, folder_of(i) + "/unet", {}, {.dtype = DType::f32, .device = c_.device});
-      const UNet unet(numbers.frozen().compute_in(c_.model.dtype), c_.model.unet.config);
+      const auto loaded = load_policy(c_.model, folder_of(i), c_.device);
+      const UNet& unet = *loaded;
       for (const Index s : samples) errors_[{i, s}] = errors_of(std::cref(unet), s);
       if (!own.empty() && own[0]->self) draw_fresh(std::cref(unet), own, i);
       progress.update(i + 1, "");

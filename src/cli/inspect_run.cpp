@@ -185,10 +185,10 @@ Inspection inspect_run(const std::string& folder) {
   const Index total = recipe.kind() == preference ? recipe.integer("preference.phases") * recipe.integer("preference.updates") : recipe.integer("train.steps");
   const io::Json metrics = last_line(folder + "/metrics.jsonl");
   const Index done = metrics.is_object() ? metrics.value("step", Index(0)) : 0;
-  const bool model = exists(folder + "/model");
+  const bool model = exists(folder + "/model"), lora = exists(folder + "/lora");
   Inspection r;
-  r.json = {{"kind", "run"}, {"path", shown(folder)}, {"objective", recipe.text("objective")}, {"seed", recipe.integer("seed")}, {"steps", total}, {"done", done}, {"model", model}};
-  r.text = fmt::format("{}: run of {}, seed {}, {} of {} steps{}\n", shown(folder), recipe.text("objective"), recipe.integer("seed"), done, total, model ? ", model exported" : "");
+  r.json = {{"kind", "run"}, {"path", shown(folder)}, {"objective", recipe.text("objective")}, {"seed", recipe.integer("seed")}, {"steps", total}, {"done", done}, {"model", model}, {"lora", lora}};
+  r.text = fmt::format("{}: run of {}, seed {}, {} of {} steps{}\n", shown(folder), recipe.text("objective"), recipe.integer("seed"), done, total, model ? ", model exported" : lora ? ", LoRA exported" : "");
   std::uint64_t damaged = 0;
   for (const char* name : {"checkpoints", "pool", "self-samples", "cache"}) {
     const std::string path = folder + "/" + name;
@@ -198,10 +198,11 @@ Inspection inspect_run(const std::string& folder) {
     r.text += fmt::format("{:<12} {}", name, part.text.substr(shown(path).size() + 2));
     r.json[name] = std::move(part.json);
   }
-  if (model) {
-    r.json["exported"] = part_json(folder + "/model", inspect_manifest);
-    damaged += r.json["exported"].contains("damaged");
-    r.text += fmt::format("{:<12} {}\n", "model", line_of(r.json["exported"]));
+  for (const auto& [there, name, key] : {std::tuple{model, "model", "exported"}, {lora, "lora", "adapters"}}) {
+    if (!there) continue;
+    r.json[key] = part_json(folder + "/" + name, inspect_manifest);
+    damaged += r.json[key].contains("damaged");
+    r.text += fmt::format("{:<12} {}\n", name, line_of(r.json[key]));
   }
   io::Json reports = io::Json::array();
   for (const auto& [step, path] : numbered(folder, "nan-step-")) reports.push_back(last_name(path)), r.text += fmt::format("{:<12} numbers that were not finite: report.json\n", last_name(path));

@@ -9,6 +9,7 @@
 
 #include "cli/finished_run.hpp"
 #include "cli/signals.hpp"
+#include "cli/train_policy.hpp"
 #include "cli/train_samples.hpp"
 #include "sspo/train/preference.hpp"
 #include "sspo/train/replay.hpp"
@@ -37,7 +38,7 @@ Chosen choose(const PairCommand& o, const TrainContext& c, const Objective& obje
   for (const auto& [reference, places] : phase.sampled()) {  // one, unless references are drawn for each batch or sample
     const auto place = std::find(places.begin(), places.end(), o.index);
     if (place == places.end()) continue;
-    Chosen x{.phase = k, .phases = phases, .reference = reference, .sample = phase.prompts()[std::size_t(o.index)], .policy_folder = c.run / "model", .policy = "C[" + std::to_string(k) + "]",
+    Chosen x{.phase = k, .phases = phases, .reference = reference, .sample = phase.prompts()[std::size_t(o.index)], .policy_folder = last_policy(c.model, c.run.path()), .policy = "C[" + std::to_string(k) + "]",
              .reference_folder = pool.open(reference), .x_w = {}, .x_r = {}};
     if (k < phases) x.policy_folder = pool.open(k);
     else x.policy += r.number("train.ema") > 0 ? ", exported as an average of the weights" : ", the exported model";
@@ -68,7 +69,7 @@ void pair(const PairCommand& o) {
   FinishedRun run(o.run, o.threads, o.isa);
   const Recipe& r = run.recipe;
   const TrainContext& context = run.context;
-  const TrainModel& model = run.model;
+  TrainModel& model = run.model;
   const TrainData& data = run.data;
   const Device& device = run.device;
   const Objective& objective = objective_named(r.text("objective"));
@@ -76,8 +77,7 @@ void pair(const PairCommand& o) {
   const Rng rng = context.rng() / "pair" / o.draw;
   const Chosen c = choose(o, context, objective, rng);
 
-  const auto unet = [&](const std::string& folder) { return load_component<UNet>(folder + "/unet", model.unet.config, {}, {.dtype = model.dtype, .device = device}); };
-  const UNet theta = unet(c.policy_folder), ref = unet(c.reference_folder);
+  const UNet theta = *load_policy(model, c.policy_folder, device), ref = *load_policy(model, c.reference_folder, device);
   const NoiseSchedule schedule(model.scheduler);
   const Prediction kind = model.scheduler.prediction_type;
 

@@ -8,8 +8,10 @@
 #include <functional>
 
 #include "cli/train_phase.hpp"
+#include "cli/train_policy.hpp"
 #include "cli/train_tasks.hpp"
 #include "sspo/grad/trace.hpp"
+#include "sspo/models/vae_tiling.hpp"
 #include "sspo/ops/loss.hpp"
 #include "sspo/tensor/rehearsal.hpp"
 #include "sspo/train/preference.hpp"
@@ -26,7 +28,7 @@ std::uint64_t tensor_bytes(const Params& params) {
 template <class Model>
 std::uint64_t frozen_bytes(const Part<Model>& part) { return part.frozen ? tensor_bytes(*part.frozen) : 0; }
 std::uint64_t unet_bytes(const TrainModel& m) {
-  std::uint64_t bytes = frozen_bytes(m.unet);
+  std::uint64_t bytes = m.lora ? 0 : frozen_bytes(m.unet);  // adapters share the weights
   for (const Param& p : m.trained)
     if (p.name().starts_with("unet.")) bytes += in_blocks(std::uint64_t(p.shape().numel()) * 4);
   return bytes;
@@ -93,6 +95,15 @@ void step_like(const Recipe& r, TrainModel& m, const std::vector<UNet>& referenc
   std::vector<Index> which;
   for (Index i = 0; i < B; ++i) which.push_back(references.empty() ? 0 : in_turn ? i % Index(references.size()) : Index(references.size()) - 1);
   pair_gradients(std::cref(*m.unet.model), reference, which, draw_noise(batch, schedule.size(), Rng{5}), schedule, o, {.kappa = 1}, options);
+}
+
+// The export of a model with its adapters merged: its weights in the checkpoint's order, a second time where that is another one.
+void merge_like(const TrainModel& m, const Device& device) {
+  const std::vector<io::NamedTensor> weights = to_checkpoint(*m.unet.frozen);
+  Tensors changed;
+  for (const Param& p : m.trained)
+    if (p.name().ends_with(".lora_B.weight"))
+      changed.push_back(zeros((*m.unet.frozen)[p.name().substr(5, p.name().size() - 19) + ".weight"].shape(), DType::f32, device));
 }
 
 // Multiplications and additions of the products in a trace: what costs nearly all time.
@@ -175,7 +186,11 @@ MemoryPlan plan_memory(const Recipe& r, const TrainData& data, const PlanOptions
   };
 
   const bool unet = trains_unet(r), own = unet && r.boolean("train.recompute");
-  if (unet) plan.encoding = stage([&] { m.vae.model->encode(cast(normal(Rng{1}, {pictures_at_once(m.side), m.side, m.side, 3}, device), m.dtype)); });
+  if (unet)
+    plan.encoding = stage([&] {
+      const Tensor x = cast(normal(Rng{1}, {pictures_at_once(m.side), m.side, m.side, 3}, device), m.dtype);
+      tiles_latents(r, m) ? tiled_encode(*m.vae.model, x) : m.vae.model->encode(x);
+    });
   if (m.judge.there() && m.vae.there())
     plan.encoding = stage([&] { m.vae.model->decode(m.vae.model->encode(cast(normal(Rng{1}, {16, m.side, m.side, 3}, device), m.dtype)).mean); });
   if (unet && m.text_encoder.frozen)
@@ -185,7 +200,8 @@ MemoryPlan plan_memory(const Recipe& r, const TrainData& data, const PlanOptions
   if (needs_reference(r))
     for (Index i = 0; i < std::min(r.integer("preference.loaded"), drawn_by(r, data.size()).references); ++i) {
       plan.reference += unet_bytes(m);
-      references.emplace_back(numbers.emplace_back(device, Rng{6}), m.unet.config);
+      Params& made = numbers.emplace_back(device, Rng{6});
+      references.push_back(m.lora ? with_adapters(m, made) : UNet(made, m.unet.config));
       numbers.back().frozen().compute_in(m.dtype);
     }
   if (!references.empty() && objective_named(r.text("objective")).second == SecondImage::self_sampled) {
@@ -200,6 +216,7 @@ MemoryPlan plan_memory(const Recipe& r, const TrainData& data, const PlanOptions
     step_like(r, m, references, device);
     for (int i = 0; i < 2 && references.size() > 1; ++i) step_like(r, m, references, device, true);
   });
+  if (m.lora && r.boolean("lora.merge")) stage([&] { merge_like(m, device); });
   plan.peak = most + plan.moments + plan.ema;
   plan.peak += plan.peak / 33;  // three in a hundred for what lives beside a step: the batch, its terms, rows of the caches
   (own ? plan.recomputed : plan.plain) = plan.training;
@@ -211,12 +228,19 @@ MemoryPlan plan_memory(const Recipe& r, const TrainData& data, const PlanOptions
   return plan;
 }
 
+std::uint64_t cache_bytes(const Recipe& r, const TrainModel& m, const TrainData& data) {
+  std::uint64_t bytes = 0;
+  if (trains_unet(r)) bytes += std::uint64_t(data.size()) * 2 * std::uint64_t(m.latent.numel()) * 4;
+  if (trains_unet(r) && m.text_encoder.frozen)
+    bytes += std::uint64_t(data.size() + 1) * std::uint64_t(m.text_encoder.config.max_position_embeddings * m.text_encoder.config.hidden_size) * 4;
+  if (m.judge.there() && m.vae.there()) bytes += std::uint64_t(data.size() * m.side * m.side) * 3 * 4;  // seen through the autoencoder
+  return bytes;
+}
+
 std::uint64_t disk_bytes(const Recipe& r, const TrainModel& m, const TrainData& data) {
   const std::uint64_t trained = tensor_bytes(m.trained), checkpoint = trained * (r.number("train.ema") > 0 ? 4 : 3);
   const std::uint64_t latent = std::uint64_t(m.latent.numel()) * 4, frozen = frozen_bytes(m.vae) + frozen_bytes(m.unet) + frozen_bytes(m.text_encoder);
-  std::uint64_t bytes = checkpoint * std::uint64_t(r.integer("train.keep") + 1) + trained + frozen;
-  if (trains_unet(r)) bytes += std::uint64_t(data.size()) * 2 * latent;
-  if (m.judge.there() && m.vae.there()) bytes += std::uint64_t(data.size() * m.side * m.side) * 3 * 4;  // seen through the autoencoder
+  std::uint64_t bytes = checkpoint * std::uint64_t(r.integer("train.keep") + 1) + trained + frozen + cache_bytes(r, m, data);
   if (r.kind() == preference && (needs_reference(r) || r.boolean("preference.keep_phases"))) bytes += std::uint64_t(r.integer("preference.phases")) * trained;
   bytes += drawn_by(r, data.size()).pictures * latent;
   return bytes;
@@ -253,9 +277,10 @@ void plan(const PlanCommand& o) {
   const MemoryPlan p = plan_memory(r, data, {.both = true, .cpu = cpu});
   const Index B = r.integer("train.batch"), steps = r.kind() == preference ? r.integer("preference.phases") * r.integer("preference.updates") : r.integer("train.steps");
   const std::uint64_t pictures = drawn_by(r, data.size()).pictures;
-  // A gradient costs a forward pass and about two of its size; pairs are two images, and the reference sees both.
+  // A gradient costs a forward pass and about two of its size, one where the weights are frozen; pairs are two images, and the
+  // reference sees both.
   const double forward = m.judge.there() ? judge_flops(m, device) : trains_unet(r) ? unet_flops(r, m, device) : vae_flops(m, device);
-  const double passes = needs_reference(r) ? 2 * 3 + 2 : 3, again = trains_unet(r) && r.boolean("train.recompute") ? (needs_reference(r) ? 2 : 1) : 0;
+  const double gradient = m.lora ? 2 : 3, passes = needs_reference(r) ? 2 * gradient + 2 : gradient, again = trains_unet(r) && r.boolean("train.recompute") ? (needs_reference(r) ? 2 : 1) : 0;
   const double training = double(steps) * double(B) * (passes + again) * forward;
   const double sampling = pictures ? double(pictures) * double(r.integer("sampling.steps")) * (r.number("sampling.guidance") > 1 ? 2 : 1) * forward : 0;
   const std::uint64_t disk = disk_bytes(r, m, data);

@@ -27,6 +27,7 @@ MemoryPlan plan_memory(const Recipe& recipe, const TrainData& data, const PlanOp
 
 // What a run writes at most, in the main: checkpoints, pool, caches, self-samples, the exported model.
 std::uint64_t disk_bytes(const Recipe& recipe, const TrainModel& model, const TrainData& data);
+std::uint64_t cache_bytes(const Recipe& recipe, const TrainModel& model, const TrainData& data);  // of these the caches alone
 
 struct PlanCommand {
   std::string recipe;

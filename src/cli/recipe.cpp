@@ -146,6 +146,11 @@ void check_together(const Recipe& r) {
     if (!folder) r.wrong("data.kind", "a judge learns styles", "\"folder\", with the field style in each row", "\"shapes\"");
     if (micro) r.wrong("train.micro_batch", "a judge's captions are told apart within the batch", "0", std::to_string(micro));
   }
+  const bool lora = r.has("lora.rank") && r.integer("lora.rank") > 0;
+  for (const char* key : {"lora.alpha", "lora.targets", "lora.merge"})
+    if (!lora && r.given(key)) r.wrong(key, "has no meaning without lora.rank", "lora.rank above 0");
+  if (lora && r.kind() == pretrain && r.given("pretrain.train_text_encoder") && r.boolean("pretrain.train_text_encoder"))
+    r.wrong("pretrain.train_text_encoder", "contradicts lora.rank: only the UNet's adapters are trained", "false", "true");
   if (r.kind() == preference) {
     const Objective& o = objective_named(r.text("objective"));
     if (o.second == SecondImage::annotated_loser && !folder) r.wrong("objective", fmt::format("{} needs annotated pairs", o.name), "data.kind = \"folder\"", "shapes");
@@ -163,6 +168,8 @@ void check_together(const Recipe& r) {
 std::vector<std::string> idle_keys(const Recipe& r) {
   std::vector<std::string> keys = r.text("data.kind") == "folder" ? std::vector<std::string>{"data.count", "data.seed"} : std::vector<std::string>{"data.path", "data.where"};
   keys.emplace_back(r.given("lr.warmup") ? "lr.warmup_share" : "lr.warmup");
+  if (r.has("lora.rank") && r.integer("lora.rank") > 0) keys.emplace_back("pretrain.train_text_encoder");
+  else keys.insert(keys.end(), {"lora.alpha", "lora.targets", "lora.merge"});
   if (r.kind() == preference) {
     if (r.given("preference.kappa")) keys.emplace_back("preference.beta");
     if (objective_named(r.text("objective")).second == SecondImage::none) keys.insert(keys.end(), {"preference.draw", "preference.loaded"});

@@ -68,6 +68,8 @@ std::vector<RecipeKey> make_keys() {
       {"data.flip", number, "0", "share of pictures that are mirrored", pretrain_vae, 0, share},
       {"data.drop_caption", number, "0.1", "share of captions left out", pretrain | preference, 0, share},
       {"data.keyword", number, "0", "share of captions that get one of the row's keywords as well", pretrain | judge, 0, share},
+      {"data.cache", text, "\"\"", "folder of latents and states of captions that several runs share; empty: the run's own", pretrain | judge | preference},
+      {"data.vae_tiling", boolean, "false", "pictures larger than the autoencoder was made for are encoded in overlapping tiles: less memory, other latents near the seams", pretrain | preference},
       {"data.skip_bad", integer, "0", "bad samples that are told and passed over", all_kinds, 0, most},
 
       {"train.steps", integer, "1000", "updates", pretrain_vae | pretrain | judge, 1, most},
@@ -92,6 +94,11 @@ std::vector<RecipeKey> make_keys() {
       {"lr.end", number, "0", "share of the rate at the last step", all_kinds, 0, share},
       {"lr.warmup", integer, "0", "steps of linear warm-up", all_kinds, 0, most},
       {"lr.warmup_share", number, "0", "the same as a share of all steps", all_kinds, 0, share},
+
+      {"lora.rank", integer, "0", "of low-rank changes, which are trained in place of the UNet's weights; 0: the weights themselves", pretrain | preference, 0, 65536},
+      {"lora.alpha", number, "null", "changes are multiplied by alpha / rank; default: rank", pretrain | preference, 0, 1e6, {}, true},
+      {"lora.targets", texts, "[\"to_q\", \"to_k\", \"to_v\", \"to_out.0\"]", "modules of the UNet, by the ends of their names: conv1, attn2.to_k", pretrain | preference},
+      {"lora.merge", boolean, "true", "model/ is exported, too, with the changes in its weights; false: lora/ alone", pretrain | preference},
 
       {"vae.l1", number, "1", "weight of |x - y|", pretrain_vae, 0, 1e6},
       {"vae.mse", number, "1", "weight of (x - y)²", pretrain_vae, 0, 1e6},

@@ -15,6 +15,7 @@
 #include "cli/progress.hpp"
 #include "cli/sample_start.hpp"
 #include "cli/signals.hpp"
+#include "cli/vae_tiles.hpp"
 #include "io/json.hpp"
 #include "models/text_cleanup.hpp"
 
@@ -131,6 +132,8 @@ void sample(const SampleOptions& o) {
   for (Index i = 0; i < scheduler.calls(); ++i)
     if (scheduler.draws(i) && i >= all.noises)
       io::bad_file({.path = o.latents, .field = "step_noise"}, fmt::format("the sampler draws noise at step {}", i + 1), fmt::format("{} steps or more", i + 1), std::to_string(all.noises));
+  if (o.vae_slicing) fmt::print(stderr, "--vae-slicing: pictures go through the autoencoder one at a time, as always here: no bit changes\n");
+  if (o.vae_tiling) fmt::print(stderr, "--vae-tiling: {}\n", tiles_note(sd.vae.config(), all.rows * sd.vae.config().downscale(), all.columns * sd.vae.config().downscale(), dtype_of(o.device), false));
   const std::string hash = o.out.empty() ? "" : weights_hash(component_folder(o.model, "unet"), {.variant = o.variant});
 
   Latents latents{{}, std::vector<Tensors>(std::size_t(scheduler.calls()))};
@@ -149,7 +152,7 @@ void sample(const SampleOptions& o) {
     if (!o.out_latents.empty()) latents.last.push_back(to_nchw(z));
     for (Index b = 0; !o.out.empty() && b < z.dim(0); ++b) {  // one at a time: the autoencoder takes most memory
       stop_if_interrupted();
-      const Tensor x = sd.decode(slice(z, 0, b, b + 1));
+      const Tensor x = sd.decode(slice(z, 0, b, b + 1), o.vae_tiling ? std::optional(VaeTiles{}) : std::nullopt);
       require_finite(x, "the pixels of picture " + std::to_string(first + b + 1), "after the autoencoder");
       pictures.push_back(io::to_images(x)[0]);
       const std::string path = file_of(o, first + b, all.size);

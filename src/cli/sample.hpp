@@ -21,6 +21,8 @@ struct SampleOptions {
   double guidance = 7.5, eta = 0;
   std::uint64_t seed = 0;
   std::string rng = "torch-cpu";  // philox, torch-cpu, torch-cuda: which program's normals a seed stands for
+  bool vae_tiling = false;        // decode in overlapping tiles
+  bool vae_slicing = false;       // as it is anyway: one picture at a time
   std::string out;                // PICTURE.png; several pictures become PICTURE-1.png ... and a grid PICTURE.png
   std::string latents, out_latents;  // safetensors: start and text from a file in place of seed and prompt; results to a file
   bool force = false, json = false;

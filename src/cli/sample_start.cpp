@@ -53,7 +53,7 @@ Pictures pictures_from_prompts(const SampleOptions& o, const StableDiffusion& sd
     s.negative = states_of(sd, std::vector<std::string>(std::size_t(count), o.negative_prompt));
     return s;
   };
-  return {Index(prompts.size()), prompts, std::numeric_limits<Index>::max(), start};
+  return {Index(prompts.size()), height / step, width / step, prompts, std::numeric_limits<Index>::max(), start};
 }
 
 Pictures pictures_from_file(const SampleOptions& o, DType dtype, const Device& device) {
@@ -79,7 +79,7 @@ Pictures pictures_from_file(const SampleOptions& o, DType dtype, const Device& d
     if (noise) s.noise = [=](Index call) { return step_of(noise, call, first, count); };
     return s;
   };
-  return {B, {}, noise ? noise.dim(0) : 0, start};
+  return {B, latents.dim(2), latents.dim(3), {}, noise ? noise.dim(0) : 0, start};
 }
 
 }  // namespace sspo::cli

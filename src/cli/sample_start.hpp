@@ -18,6 +18,7 @@ struct Start {
 // A run of `size` pictures. start(first, count) gives some of them: the same numbers, however the run is cut.
 struct Pictures {
   Index size;
+  Index rows, columns;               // of latents
   std::vector<std::string> prompts;  // one a picture; empty: unknown
   Index noises;                      // calls of the model for which there is noise
   std::function<Start(Index first, Index count)> start;

@@ -10,6 +10,7 @@
 #include "cli/plan.hpp"
 #include "cli/progress.hpp"
 #include "cli/signals.hpp"
+#include "cli/train_policy.hpp"
 #include "cli/train_tasks.hpp"
 #include "report/run_page.hpp"
 #include "sspo/io/hash.hpp"
@@ -29,13 +30,36 @@ LearningRate lr_of(const Recipe& r, Index steps) {
   return warm > 0 ? warmup(then, warm) : then;
 }
 
+// The adapters as diffusers and sspo sample --lora read them.
+void export_adapters(const TrainModel& model, const Params& from, const std::string& folder, io::Manifest::About about) {
+  std::error_code none;
+  if (fs::exists(folder, none)) {
+    io::verify_folder(folder);
+    return;
+  }
+  io::FolderWriter out(folder);
+  save_policy(model, from, out.folder());
+  about["kind"] = "lora";
+  out.finish(about);
+}
+
 // A folder that holds a run is gone on with, or left alone.
 void check_folder(const TrainCommand& o) {
-  if (o.resume != "never") return;
+  if (o.resume != "never" || o.cache_only) return;
   std::error_code none;
   for (const char* name : {"recipe.toml", "metrics.jsonl", "checkpoints"})
     if (fs::exists(o.out + "/" + name, none))
       fail({.op = io::printable(o.out, 4096), .what = std::string("holds a run already: ") + name, .hint = "--resume auto goes on with it; or choose another --out"}, Site{});
+}
+
+// A task computes what it needs once, latents and states of captions, when it is made.
+TrainSummary fill_caches(const Recipe& recipe, const TrainData& data, TrainModel& model, const RunFolder& run, const Device& device) {
+  if (recipe.kind() == pretrain_vae) recipe.wrong("objective", "--cache-only: the pictures go through an autoencoder in training at every step", "an objective with a frozen one", "pretrain-vae");
+  run.require_space(cache_bytes(recipe, model, data), "caches");
+  Watchdog watchdog(recipe.number("train.watchdog_s"), run.path());
+  make_task({.recipe = recipe, .data = data, .model = model, .run = run, .device = device, .watchdog = watchdog, .say = say});
+  const std::string folder = recipe.text("data.cache").empty() ? run / "cache" : recipe.text("data.cache");
+  return {.model = folder, .seed = recipe.integer("seed"), .peak_tensor_bytes = device.memory().peak};
 }
 
 }  // namespace
@@ -52,6 +76,7 @@ TrainSummary train(const TrainCommand& o) {
   stop_if_interrupted();
 
   const RunFolder run(o.out);
+  if (o.cache_only) return fill_caches(recipe, data, model, run, device);
   const std::string resolved = recipe.resolved();
   run.keep_recipe(resolved);
   Checkpoints checkpoints(run / "checkpoints", io::sha256_hex(resolved + model.digest + data.digest));
@@ -90,7 +115,10 @@ TrainSummary train(const TrainCommand& o) {
 
   watchdog.beat("exporting the model");
   const Params& result = ema ? ema->params() : model.trained;
-  const std::string folder = run / "model";
+  const io::Manifest::About about{{"kind", "model"}, {"step", std::to_string(report.steps)}, {"objective", recipe.text("objective")}};
+  const bool adapters_alone = model.lora && !recipe.boolean("lora.merge");
+  if (model.lora) export_adapters(model, result, run / "lora", about);
+  const std::string folder = adapters_alone ? last_policy(model, run.path()) : run / "model";
   if (!fs::exists(folder, none)) {
     if (recipe.kind() == pretrain_vae && !recipe.given("model.vae.scaling_factor")) {
       if (ema)
@@ -102,7 +130,7 @@ TrainSummary train(const TrainCommand& o) {
       say(fmt::format("scaling_factor {:.4f}: one over the latents' standard deviation", factor));
     }
     if (recipe.kind() == judge) test_judge(context, result);
-    export_model(model, result, folder, {{"kind", "model"}, {"step", std::to_string(report.steps)}, {"objective", recipe.text("objective")}});
+    export_model(model, result, folder, about, run / "lora");
   } else {
     io::verify_folder(folder);
   }
@@ -116,7 +144,7 @@ void train_and_tell(const TrainCommand& o) {
     fmt::print("{}\n", io::Json{{"out", io::printable(o.out, 4096)}, {"model", io::printable(t.model, 4096)}, {"steps", t.steps}, {"skipped", t.skipped},
                                 {"seed", t.seed}, {"peak_tensor_bytes", t.peak_tensor_bytes}}.dump());
   else
-    say(fmt::format("{}: trained, peak {:.0f} MiB in tensors", t.model, double(t.peak_tensor_bytes) / (1 << 20)));
+    say(fmt::format("{}: {}, peak {:.0f} MiB in tensors", t.model, o.cache_only ? "the caches are full" : "trained", double(t.peak_tensor_bytes) / (1 << 20)));
 }
 
 }  // namespace sspo::cli

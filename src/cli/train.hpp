@@ -13,11 +13,12 @@ struct TrainCommand {
   std::string resume = "never";       // auto, never, or the folder of a checkpoint
   std::vector<std::string> settings;  // a.b=c
   std::string max_memory;             // "4G": held against the plan before the first step, then the device's budget
+  bool cache_only = false;            // what is computed once, and nothing else
   DeviceOptions device = {};          // its dtype is the recipe's to say
   bool json = false;
 };
 struct TrainSummary {
-  std::string model;  // OUT/model
+  std::string model;  // OUT/model; OUT/lora, where only adapters are exported; of cache_only the caches' folder
   Index steps = 0, skipped = 0, seed = 0;
   std::size_t peak_tensor_bytes = 0;
 };

@@ -4,7 +4,9 @@
 #include "cli/progress.hpp"
 #include "cli/signals.hpp"
 #include "cli/train_tasks.hpp"
+#include "cli/vae_tiles.hpp"
 #include "sspo/io/hash.hpp"
+#include "sspo/models/vae_tiling.hpp"
 
 namespace sspo::cli {
 namespace {
@@ -23,9 +25,12 @@ std::string digest_of(const Params& params) {
 
 std::shared_ptr<TensorStore> filled(const TrainContext& c, const std::string& what, Index count, const io::Metadata& about, Index shard,
                                     const std::function<Tensor(Index first, Index last)>& make) {
-  auto store = std::make_shared<TensorStore>(c.run / ("cache/" + what + "-" + key_of(about)), count, TensorStore::Options{.shard = shard, .about = about, .device = c.device});
+  const std::string shared = c.recipe.text("data.cache"), folder = shared.empty() ? c.run / "cache" : shared;
+  auto store = std::make_shared<TensorStore>(folder + "/" + what + "-" + key_of(about), count, TensorStore::Options{.shard = shard, .about = about, .device = c.device});
+  if (store->missing() == 0) return store;
+  std::optional<RunFolder> held;  // one run at a time fills what several share
+  if (!shared.empty()) held.emplace(store->folder());
   const Index missing = store->missing();
-  if (missing == 0) return store;
   Progress progress("computing " + what, count, count - missing);
   store->fill(make, [&](Index done) {
     stop_if_interrupted();  // what is there stays: the next start goes on with the rest
@@ -47,15 +52,23 @@ Tensor pictures(const TrainContext& c, const std::function<io::Image(Index, Inde
 
 Index pictures_at_once(Index side) { return std::clamp<Index>(128 * 128 / (side * side), 1, latents_in_shard); }
 
+bool tiles_latents(const Recipe& r, const TrainModel& m) { return r.has("data.vae_tiling") && r.boolean("data.vae_tiling") && m.side > m.vae.config.sample_size; }
+
 std::shared_ptr<TensorStore> latent_cache(const TrainContext& c, bool losers) {
   const Autoencoder& vae = *c.model.vae.model;
   const std::string what = losers ? "loser-latents" : "latents";
-  const io::Metadata about{{"what", what}, {"data", c.data.digest}, {"weights", digest_of(*c.model.vae.frozen)}, {"dtype", std::string(name_of(c.model.dtype))},
+  io::Metadata about{{"what", what}, {"data", c.data.digest}, {"weights", digest_of(*c.model.vae.frozen)}, {"dtype", std::string(name_of(c.model.dtype))},
                            {"transform", "centre crop, lanczos, " + std::to_string(c.model.side)}};
+  const bool tiled = tiles_latents(c.recipe, c.model);
+  if (tiled) {
+    about["tiles"] = std::to_string(c.model.vae.config.sample_size);
+    c.say("data.vae_tiling: " + tiles_note(c.model.vae.config, c.model.side, c.model.side, c.model.dtype, true));
+  }
   return filled(c, what, c.data.size(), about, latents_in_shard, [&](Index first, Index last) {
     Tensors all;
     for (Index i = first, n = pictures_at_once(c.model.side); i < last; i += n) {
-      const Moments m = vae.encode(pictures(c, losers ? c.data.loser : c.data.picture, i, std::min(i + n, last)));
+      const Tensor x = pictures(c, losers ? c.data.loser : c.data.picture, i, std::min(i + n, last));
+      const Moments m = tiled ? tiled_encode(vae, x) : vae.encode(x);
       all.push_back(cast(cat({m.mean, m.logvar}, -1), DType::f32));
     }
     return cat(all, 0);

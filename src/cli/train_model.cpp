@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <set>
 
+#include "cli/train_policy.hpp"
 #include "sspo/io/hash.hpp"
 #include "sspo/models/bpe_trainer.hpp"
 
@@ -41,8 +42,9 @@ class Maker {
     scheduler();
     check();
     if (!m_.vae.json.empty()) add<Autoencoder>("vae", m_.vae, kind == pretrain_vae);
-    if (!m_.text_encoder.json.empty()) add<ClipText>("text_encoder", m_.text_encoder, kind == pretrain && r_.boolean("pretrain.train_text_encoder"));
-    if (!m_.unet.json.empty()) add<UNet>("unet", m_.unet, kind != pretrain_vae);
+    if (!m_.text_encoder.json.empty()) add<ClipText>("text_encoder", m_.text_encoder, kind == pretrain && r_.has("pretrain.train_text_encoder") && r_.boolean("pretrain.train_text_encoder"));
+    if (!m_.unet.json.empty() && r_.has("lora.rank") && r_.integer("lora.rank") > 0) add_adapted_unet();
+    else if (!m_.unet.json.empty()) add<UNet>("unet", m_.unet, kind != pretrain_vae);
     if (whole && r_.boolean("train.recompute")) m_.unet.model->recompute_blocks(true);
     m_.trained.compute_in(m_.dtype);
     m_.digest = hash_.hex();
@@ -177,24 +179,49 @@ class Maker {
       r_.wrong("model.tokenizer", "more tokens than the text encoder has", std::to_string(m_.text_encoder.config.vocab_size), std::to_string(m_.tokenizer->size()));
   }
 
+  bool stored(const std::string& part) const { return read_weights_ && !fresh(part); }
+
+  // Its weights, or a generator that makes them.
   template <class Model>
-  void add(const std::string& name, Part<Model>& part, bool trained) {
+  Params numbers_of(const std::string& name, const Part<Model>& part) {
     Params numbers(device_, rng_ / name);
-    const bool stored = read_weights_ && !fresh(name);
-    if (stored) {
+    if (stored(name)) {
       numbers = load_params<Model>(part.config, folder(name), {}, {.dtype = DType::f32, .device = device_});
       hash_.add(name + " " + weights_hash(folder(name)));
     }
     hash_.add(name + part.json);
+    return numbers;
+  }
+
+  template <class Model>
+  void freeze(Part<Model>& part, Params numbers) {
+    numbers.frozen().compute_in(m_.dtype);
+    part.frozen.emplace(std::move(numbers));
+  }
+
+  template <class Model>
+  void add(const std::string& name, Part<Model>& part, bool trained) {
+    Params numbers = numbers_of(name, part);
     if (trained) {
-      if (stored)
+      if (stored(name))
         for (const Param& p : numbers) m_.trained.adopt(name + "." + p.name(), p.value());
       part.model.emplace(m_.trained / name, part.config);
       return;
     }
     part.model.emplace(numbers, part.config);
-    numbers.frozen().compute_in(m_.dtype);
-    part.frozen.emplace(std::move(numbers));
+    freeze(part, std::move(numbers));
+  }
+
+  // One copy of the weights, frozen; what is trained are the adapters beside them.
+  void add_adapted_unet() {
+    const Index rank = r_.integer("lora.rank");
+    m_.lora = {.rank = rank, .alpha = r_.has("lora.alpha") ? r_.number("lora.alpha") : double(rank), .targets = r_.value("lora.targets").get<std::vector<std::string>>()};
+    Params base = numbers_of("unet", m_.unet);
+    nn::Adapters adapters(m_.trained / "unet", *m_.lora);
+    m_.unet.model.emplace(Scope(base, "").with(adapters), m_.unet.config);
+    if (const std::string target = adapters.unmatched(); !target.empty())
+      r_.wrong("lora.targets", "no module of the UNet has a name that ends so", "one of " + adapters.endings() + ", or a longer end of a name", target);
+    freeze(m_.unet, std::move(base));
   }
 
   const Recipe& r_;
@@ -225,12 +252,13 @@ std::vector<io::NamedTensor> part_weights(const Params& from, const std::string&
   return tensors;
 }
 
-void export_model(const TrainModel& m, const Params& from, const std::string& folder, const io::Manifest::About& about) {
+void export_model(const TrainModel& m, const Params& from, const std::string& folder, const io::Manifest::About& about, const std::string& adapters) {
   io::FolderWriter out(folder);
   const std::string& dir = out.folder();
   io::ModelIndex index{.class_name = "StableDiffusionPipeline", .components = {}};
   save_part(m.vae, "vae", from, dir, "diffusion_pytorch_model");
-  save_part(m.unet, "unet", from, dir, "diffusion_pytorch_model");
+  if (m.lora) io::save_component(dir + "/unet", m.unet.json, "diffusion_pytorch_model", merged_weights(m, adapters));
+  else save_part(m.unet, "unet", from, dir, "diffusion_pytorch_model");
   save_part(m.text_encoder, "text_encoder", from, dir, "model");
   save_part(m.judge, "judge", from, dir, "model");
   if (m.tokenizer) {

@@ -8,6 +8,7 @@
 #include "sspo/eval/judge.hpp"
 #include "sspo/io/manifest.hpp"
 #include "sspo/models/stable_diffusion.hpp"
+#include "sspo/nn/lora.hpp"
 
 namespace sspo::cli {
 
@@ -30,6 +31,7 @@ struct TrainModel {
   Part<Autoencoder> vae = {};
   Part<Judge> judge = {};
   std::string digest = {};         // of the weights that training starts from
+  std::optional<nn::LoraOptions> lora = {};  // then the UNet's weights are frozen, and `trained` holds unet.MODULE.lora_A.weight, lora_B
   Index side = 0;                  // of pictures, in pixels
   Shape latent = {};               // [h, w, C] of one
 };
@@ -41,7 +43,8 @@ TrainModel make_train_model(const Recipe& recipe, const TrainData& data, const D
 // The numbers of a trained part under the names of its checkpoint; `from`: TrainModel::trained, or an average of it.
 std::vector<io::NamedTensor> part_weights(const Params& from, const std::string& part);
 
-// A folder that diffusers loads: StableDiffusionPipeline, or the parts there are. Whole or not there; `from` as above.
-void export_model(const TrainModel& model, const Params& from, const std::string& folder, const io::Manifest::About& about);
+// A folder that diffusers loads: StableDiffusionPipeline, or the parts there are. Whole or not there; `from` as above. Of a model with
+// adapters they are merged into the weights: those of the folder `adapters`, see train_policy.hpp.
+void export_model(const TrainModel& model, const Params& from, const std::string& folder, const io::Manifest::About& about, const std::string& adapters = {});
 
 }  // namespace sspo::cli

@@ -35,7 +35,7 @@ class Preference {
 
   bool begin_phase(Index k, Index done) {
     phase_.emplace(r_, c_.data.size(), k);
-    const auto save = [&](const std::string& dir) { io::save_component(dir + "/unet", c_.model.unet.json, "diffusion_pytorch_model", part_weights(c_.model.trained, "unet")); };
+    const auto save = [&](const std::string& dir) { save_policy(c_.model, c_.model.trained, dir); };
     if (pool_ && done == 0) pool_->push(k - 1, save, {{"phase", std::to_string(k - 1)}});           // C[k-1] <- theta
     if (!needs_reference()) return true;
     references_.emplace(c_, *pool_, r_.integer("preference.loaded"));

@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 
+#include "cli/train_policy.hpp"
 #include "cli/train_tasks.hpp"
 #include "sspo/train/replay.hpp"
 
@@ -28,8 +29,7 @@ class ReferenceModels {
       loaded_.splice(loaded_.begin(), loaded_, there);
     } else {
       while (Index(loaded_.size()) >= keep_) loaded_.pop_back();  // before the next one is read: never one more
-      Params numbers = load_params<UNet>(c_.model.unet.config, folder(i) + "/unet", {}, {.dtype = DType::f32, .device = c_.device});
-      loaded_.emplace_front(i, std::make_shared<const UNet>(numbers.frozen().compute_in(c_.model.dtype), c_.model.unet.config));  // as the policy computes
+      loaded_.emplace_front(i, load_policy(c_.model, folder(i), c_.device));  // as the policy computes
     }
     return [model = loaded_.front().second](const Tensor& x, const Tensor& t, const Tensor& text) { return (*model)(x, t, text); };
   }

@@ -1,5 +1,6 @@
 #include "cli/train_samples.hpp"
 
+#include "cli/train_policy.hpp"
 #include "sspo/io/hash.hpp"
 
 namespace sspo::cli {
@@ -23,7 +24,7 @@ std::shared_ptr<TensorStore> self_sample_store(const TrainContext& c, const Self
     const Index prompt = phase.prompts()[std::size_t(place)];
     texts.add(std::to_string(prompt) + ":" + c.data.captions[std::size_t(prompt)]);
   }
-  const io::Metadata about = about_of(how, k, c.rng() / "sample" / k, io::read_manifest(folder).files.at("unet/diffusion_pytorch_model.safetensors").sha256, texts.hex());
+  const io::Metadata about = about_of(how, k, c.rng() / "sample" / k, policy_hash(c.model, folder), texts.hex());
   return std::make_shared<TensorStore>(c.run / ("self-samples/phase-" + std::to_string(k) + "-from-" + std::to_string(reference) + "-" + key_of(about)), Index(places.size()),
                                        TensorStore::Options{.shard = c.recipe.integer("sampling.batch"), .about = about,
                                                             .keep_bytes = (std::uint64_t(256) << 20) / phase.sampled().size(), .device = c.device});

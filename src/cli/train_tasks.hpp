@@ -43,10 +43,11 @@ std::string with_keyword(const TrainData& data, const Pick& p, double share);
 // What a step was made of: Task::describe.
 std::string samples_json(const std::vector<Pick>& picks, const TrainData& data, const io::Json& more = io::Json::object());
 
-// --- caches, in RUN/cache: keyed by what they are a function of
+// --- caches, in RUN/cache or the folder data.cache: keyed by what they are a function of
 
 // How many pictures go through the autoencoder at once: one of 128 x 128 or more, else as many as make up that. It takes most memory of all.
 Index pictures_at_once(Index side);
+bool tiles_latents(const Recipe& r, const TrainModel& m);  // data.vae_tiling, where a picture is larger than a tile
 // Mean and log variance of each picture's latents, [n, h, w, 2 C] f32: of the pictures, or of the losers.
 std::shared_ptr<TensorStore> latent_cache(const TrainContext& c, bool losers);
 // z = (mean + e^(logvar / 2) noise) scaled, [n, h, w, C]                       spec §3.3: a sample, not the mode

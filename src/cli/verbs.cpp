@@ -123,6 +123,8 @@ void add_sample(CLI::App& app) {
   verb->add_option("--batch", o->batch, "images drawn side by side, each written when they are done; the images do not depend on it")->check(CLI::Range(1, 1024));
   verb->add_option("--height", o->height, "pixels; 0: as the model was trained")->check(CLI::Range(0, 16384));
   verb->add_option("--width", o->width, "pixels; 0: as the model was trained")->check(CLI::Range(0, 16384));
+  verb->add_flag("--vae-tiling", o->vae_tiling, "decode in overlapping tiles, for large pictures: less memory, other pixels near the seams");
+  verb->add_flag("--vae-slicing", o->vae_slicing, "decode one picture at a time, as is always done");
   verb->add_option("--out", o->out, "PNG to write; with several images a grid, and each beside it");
   CLI::Option* latents = verb->add_option("--latents", o->latents, "safetensors with latents, encoder_hidden_states, negative_encoder_hidden_states, step_noise: in place of prompt and seed")
                              ->excludes(prompt)
@@ -195,6 +197,7 @@ void add_train(CLI::App& app) {
   verb->add_option("--resume", o->resume, "auto: from the newest valid checkpoint, if there is one; never; or a checkpoint's folder");
   verb->add_option("--set", o->settings, "key=value in place of the recipe's")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   verb->add_option("--max-memory", o->max_memory, "most bytes in tensors, 4G for instance");
+  verb->add_flag("--cache-only", o->cache_only, "compute the latents of all pictures and the states of all captions, and stop: a later call trains on them");
   add_where(verb, o->device);
   verb->add_flag("--json", o->json, "summary as JSON");
 }

@@ -369,6 +369,18 @@ void require_some(const LoraChange& change, const Lora& lora) {
     io::bad_file({.path = lora.path}, "the LoRA is for another architecture: none of its modules is in the model", {}, list_of(change.unmatched));
 }
 
+void save_adapters(const std::string& folder, const Params& adapters, const nn::LoraOptions& o, io::Metadata about) {
+  io::Json config;
+  for (const auto& [name, value] : {std::pair<const char*, io::Json>{"r", o.rank}, {"lora_alpha", o.alpha}, {"target_modules", o.targets}}) config[std::string("unet.") + name] = value;
+  about.insert({{"format", "pt"}, {"lora_adapter_metadata", config.dump()}});
+  io::save_safetensors(folder + "/" + adapters_file, to_checkpoint(adapters), about);
+}
+
+Params load_adapters(const std::string& folder, const Params& wanted, const LoadOptions& options) {
+  const std::string path = folder + "/" + adapters_file;
+  return fit_weights(wanted, io::open_weights(path), path, options);
+}
+
 LoraChange merge_lora(const std::string& pipeline, const Lora& lora, double scale, const std::string& out, const io::WeightsOptions& from) {
   const UNetConfig unet = load_unet_config(pipeline + "/unet/config.json");
   const ClipTextConfig text = load_clip_text_config(pipeline + "/text_encoder/config.json");

@@ -43,8 +43,9 @@ Tensor StableDiffusion::encode(const std::vector<std::string>& prompts) const {
   return text_encoder(x).last_hidden_state;
 }
 
-Tensor StableDiffusion::decode(const Tensor& latents) const {
-  return clamp(cast(vae.decode(cast(from_model(latents, vae.config()), vae.dtype())), DType::f32), -1, 1);
+Tensor StableDiffusion::decode(const Tensor& latents, std::optional<VaeTiles> tiles) const {
+  const Tensor z = cast(from_model(latents, vae.config()), vae.dtype());
+  return clamp(cast(tiles ? tiled_decode(vae, z, *tiles) : vae.decode(z), DType::f32), -1, 1);
 }
 
 }  // namespace sspo

@@ -8,6 +8,7 @@
 //   LoraChange change;  add_lora(lora, 0.8, LoraPart::unet, params, change);
 #pragma once
 #include "sspo/models/weights.hpp"
+#include "sspo/nn/lora.hpp"
 
 namespace sspo {
 
@@ -47,6 +48,15 @@ struct LoraChange {
 void add_lora(const Lora& lora, double scale, LoraPart part, Params& params, LoraChange& change);
 void add_lora(const Lora& lora, double scale, LoraPart part, const Params& wanted, std::vector<io::NamedTensor>& tensors, LoraChange& change);
 void require_some(const LoraChange& change, const Lora& lora);  // Error{file} if nothing changed
+
+// --- of training: adapters of nn/lora.hpp, named as diffusers names them, unet.MODULE.lora_A.weight
+
+// FOLDER/pytorch_lora_weights.safetensors, which diffusers' load_lora_weights(FOLDER), sspo sample --lora and sspo lora read: rank,
+// alpha and targets stand in its metadata, and whatever else is to be said.
+void save_adapters(const std::string& folder, const Params& adapters, const nn::LoraOptions& options, io::Metadata about = {});
+inline constexpr const char* adapters_file = "pytorch_lora_weights.safetensors";
+// The numbers of such a file for the adapters `wanted` names. Error{file}: missing, of another shape, or more than these.
+Params load_adapters(const std::string& folder, const Params& wanted, const LoadOptions& options = {});
 
 // A pipeline's folder with the changes in its weights, in their own types; what the LoRA does not touch is copied. `out` exists.
 LoraChange merge_lora(const std::string& pipeline, const Lora& lora, double scale, const std::string& out, const io::WeightsOptions& from = {});

@@ -8,7 +8,7 @@
 #include "sspo/models/clip_text.hpp"
 #include "sspo/models/tokenizer.hpp"
 #include "sspo/models/unet.hpp"
-#include "sspo/models/vae.hpp"
+#include "sspo/models/vae_tiling.hpp"
 #include "sspo/models/weights.hpp"
 
 namespace sspo {
@@ -36,7 +36,7 @@ struct StableDiffusion {
   static StableDiffusion load(const std::string& dir, const io::WeightsOptions& from = {}, const LoadOptions& options = {},
                               std::optional<SchedulerKind> kind = {});
   Tensor encode(const std::vector<std::string>& prompts) const;  // [B, 77, D], in the weights' dtype
-  Tensor decode(const Tensor& latents) const;                    // [B, h, w, 4] scaled -> images [B, H, W, 3] f32 in [-1, 1]
+  Tensor decode(const Tensor& latents, std::optional<VaeTiles> tiles = {}) const;  // [B, h, w, 4] scaled -> images [B, H, W, 3] f32 in [-1, 1]
 };
 
 }  // namespace sspo

@@ -76,8 +76,8 @@ class UNet {
   // x [B, H, W, in_channels] of any size, t [B] f32 or i64, text [B, N, cross_attention_dim] -> [B, H, W, out_channels]
   Tensor operator()(const Tensor& x, const Tensor& t, const Tensor& text, Site at = Site::current()) const;
   const UNetConfig& config() const { return config_; }
-  // From now on the backward pass computes each block's activations again from its inputs: less memory, a third more time, the same
-  // bits. The model must then outlive the graphs it made.
+  // From now on the backward pass computes the activations of each ResNet and each transformer again from its inputs: less memory, a
+  // third more time, the same bits. The model must then outlive the graphs it made.
   void recompute_blocks(bool yes) { recompute_ = yes; }
 
  private:

@@ -40,6 +40,7 @@ class Param {
 };
 
 class Scope;
+namespace nn { class Adapters; }  // lora.hpp
 
 class Params {
  public:
@@ -89,17 +90,21 @@ class Params {
 // A path into Params: `/` extends it, param() asks for a leaf.
 class Scope {
  public:
-  Scope(Params& params, std::string path) : params_(&params), path_(std::move(path)) {}
-  Scope operator/(const std::string& name) const { return {*params_, path_.empty() ? name : path_ + "." + name}; }
+  Scope(Params& params, std::string path, nn::Adapters* adapters = nullptr) : params_(&params), path_(std::move(path)), adapters_(adapters) {}
+  Scope operator/(const std::string& name) const { return {*params_, path_.empty() ? name : path_ + "." + name, adapters_}; }
   Scope operator/(Index i) const { return *this / std::to_string(i); }
   Param param(const std::string& name, const Shape& shape, const Params::Init& init, Site at = Site::current()) const {
     return params_->get(path_.empty() ? name : path_ + "." + name, shape, init, at);
   }
   const std::string& path() const { return path_; }
+  // Layers built from here on ask these for a low-rank change of their weight: LoRA.
+  Scope with(nn::Adapters& adapters) const { return {*params_, path_, &adapters}; }
+  nn::Adapters* adapters() const { return adapters_; }
 
  private:
   Params* params_;
   std::string path_;
+  nn::Adapters* adapters_;
 };
 
 namespace init {
