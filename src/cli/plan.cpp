@@ -97,15 +97,6 @@ void step_like(const Recipe& r, TrainModel& m, const std::vector<UNet>& referenc
   pair_gradients(std::cref(*m.unet.model), reference, which, draw_noise(batch, schedule.size(), Rng{5}), schedule, o, {.kappa = 1}, options);
 }
 
-// The export of a model with its adapters merged: its weights in the checkpoint's order, a second time where that is another one.
-void merge_like(const TrainModel& m, const Device& device) {
-  const std::vector<io::NamedTensor> weights = to_checkpoint(*m.unet.frozen);
-  Tensors changed;
-  for (const Param& p : m.trained)
-    if (p.name().ends_with(".lora_B.weight"))
-      changed.push_back(zeros((*m.unet.frozen)[p.name().substr(5, p.name().size() - 19) + ".weight"].shape(), DType::f32, device));
-}
-
 // Multiplications and additions of the products in a trace: what costs nearly all time.
 double flops_of(const Trace& trace) {
   double flops = 0;
@@ -139,6 +130,19 @@ double vae_flops(TrainModel& m, const Device& device) {
   Trace trace(device);
   m.vae.model->decode(m.vae.model->encode(x).mean);
   return flops_of(trace);
+}
+
+// Rows of the caches that stay in memory once they were read: of each cache up to its own bound (TensorStore::Options::keep_bytes).
+std::uint64_t kept_rows(const Recipe& r, const TrainModel& m, const TrainData& data) {
+  if (!trains_unet(r)) return 0;
+  const std::uint64_t bound = TensorStore::Options{}.keep_bytes, rows = std::uint64_t(data.size()), latent = std::uint64_t(m.latent.numel()) * 4;
+  const auto kept = [&](std::uint64_t count, std::uint64_t bytes) { return std::min(bound, count * in_blocks(bytes)); };
+  std::uint64_t bytes = kept(rows, 2 * latent);
+  if (m.text_encoder.frozen) bytes += kept(rows + 1, std::uint64_t(m.text_encoder.config.max_position_embeddings * m.text_encoder.config.hidden_size) * 4);
+  if (!needs_reference(r)) return bytes;
+  const std::uint64_t prompts = std::uint64_t(r.integer("preference.prompts"));
+  const bool losers = objective_named(r.text("objective")).second == SecondImage::annotated_loser;
+  return bytes + (losers ? kept(rows, 2 * latent) : kept(prompts ? std::min(prompts, rows) : rows, latent));
 }
 
 // What the phases draw: pictures in all, and the most references of one phase.
@@ -213,12 +217,11 @@ MemoryPlan plan_memory(const Recipe& r, const TrainData& data, const PlanOptions
     });
   }
   plan.training = stage([&] {
-    step_like(r, m, references, device);
+    for (int i = 0; i < (m.lora ? 2 : 1); ++i) step_like(r, m, references, device);  // weights that stay are kept packed from their second use on
     for (int i = 0; i < 2 && references.size() > 1; ++i) step_like(r, m, references, device, true);
   });
-  if (m.lora && r.boolean("lora.merge")) stage([&] { merge_like(m, device); });
-  plan.peak = most + plan.moments + plan.ema;
-  plan.peak += plan.peak / 33;  // three in a hundred for what lives beside a step: the batch, its terms, rows of the caches
+  plan.peak = most + plan.moments + plan.ema + kept_rows(r, m, data);
+  plan.peak += plan.peak / 33;  // three in a hundred for what lives beside a step: the batch, its terms
   (own ? plan.recomputed : plan.plain) = plan.training;
   if (o.both && unet) {
     m.unet.model->recompute_blocks(!own);

@@ -257,7 +257,7 @@ void export_model(const TrainModel& m, const Params& from, const std::string& fo
   const std::string& dir = out.folder();
   io::ModelIndex index{.class_name = "StableDiffusionPipeline", .components = {}};
   save_part(m.vae, "vae", from, dir, "diffusion_pytorch_model");
-  if (m.lora) io::save_component(dir + "/unet", m.unet.json, "diffusion_pytorch_model", merged_weights(m, adapters));
+  if (m.lora) save_merged(m, adapters, dir);
   else save_part(m.unet, "unet", from, dir, "diffusion_pytorch_model");
   save_part(m.text_encoder, "text_encoder", from, dir, "model");
   save_part(m.judge, "judge", from, dir, "model");

@@ -44,14 +44,15 @@ bool policy_there(const TrainModel& m, const std::string& folder) {
   return std::filesystem::exists(folder + (m.lora ? "/" + std::string(adapters_file) : "/unet/config.json"), none);
 }
 
-std::vector<io::NamedTensor> merged_weights(const TrainModel& m, const std::string& adapters) {
-  std::vector<io::NamedTensor> tensors = to_checkpoint(*m.unet.frozen);
-  for (io::NamedTensor& t : tensors) t.tensor = to_device(t.tensor, Device::cpu());
+void save_merged(const TrainModel& m, const std::string& adapters, const std::string& folder) {
   const Lora lora = open_lora(adapters + "/" + adapters_file);
+  Params weights = *m.unet.frozen;  // a handle
   LoraChange change;
-  add_lora(lora, 1, LoraPart::unet, *m.unet.frozen, tensors, change);
+  add_lora(lora, 1, LoraPart::unet, weights, change);
   require_some(change, lora);
-  return tensors;
+  std::vector<io::NamedTensor> tensors;  // views: put in the file's order as they are written, one at a time
+  for (const Param& p : weights) tensors.push_back({p.name(), p.shape().rank() == 4 ? permute(p.value(), {0, 3, 1, 2}) : p.value()});
+  io::save_component(folder + "/unet", m.unet.json, stem, tensors);
 }
 
 }  // namespace sspo::cli

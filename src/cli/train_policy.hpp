@@ -21,7 +21,8 @@ inline std::string last_policy(const TrainModel& m, const std::string& run) { re
 
 // The same model upon other adapters, made from a generator or there already: `numbers` holds unet.MODULE.lora_A.weight and so on.
 UNet with_adapters(TrainModel& m, Params& numbers);
-// The UNet's weights with the changes of `adapters`, a file of save_policy, added as sspo lora merge does: in memory beside the frozen ones.
-std::vector<io::NamedTensor> merged_weights(const TrainModel& m, const std::string& adapters);
+// unet/ in the diffusers layout with the changes of `adapters`, a folder of save_policy, added to its weights as sspo lora merge does: in
+// place, for they are in memory once. Training is over then.
+void save_merged(const TrainModel& m, const std::string& adapters, const std::string& folder);
 
 }  // namespace sspo::cli

@@ -120,7 +120,10 @@ void check_run(const GoldenJson& run, DType dtype, double tolerance) {
 }  // namespace
 
 TEST_CASE("LoRA: a step's errors and gradients of A and B equal peft's within 1e-5 in f32, 1e-7 in f64") {
-  for (const GoldenJson& run : golden().at("runs")) check_run(run, DType::f32, 1e-5), check_run(run, DType::f64, 1e-7);
+  for (const GoldenJson& run : golden().at("runs")) {
+    check_run(run, DType::f32, 1e-5);
+    check_run(run, DType::f64, 1e-7);
+  }
 }
 
 TEST_CASE("LoRA: exported files have diffusers' names and shapes") {
@@ -180,7 +183,10 @@ TEST_CASE("LoRA: a file of adapters is read back to the bit, changes a model as 
   CHECK(lora.layout == LoraLayout::diffusers);
   CHECK(lora.unknown.empty());
   CHECK(lora.modules.size() == s.numbers.size() / 2);
-  for (const LoraModule& m : lora.modules) CHECK(m.alpha == 4.5), CHECK(m.rank == 3);
+  for (const LoraModule& m : lora.modules) {
+    CHECK(m.alpha == 4.5);
+    CHECK(m.rank == 3);
+  }
 
   Params wanted = Params::shapes_only();
   for (const Param& p : s.numbers) wanted.get(p.name(), p.shape(), {});
