@@ -46,8 +46,13 @@ Result run_vae(const ForwardOptions& o, Inputs& in, const Device& device) {
   const VaeConfig config = load_vae_config(folder + "/config.json");
   Params params = params_of<Autoencoder>(config, folder, o, device);
   const Autoencoder vae(params, config);
-  if (o.part == "vae-decode") return {{{"image", to_nchw(vae.decode(to_nhwc(in.floats("latent", 4))))}}, params, folder};
-  const Moments m = vae.encode(to_nhwc(in.floats("image", 4)));
+  const auto tiles = o.vae_tiling ? std::optional(VaeTiles{}) : std::nullopt;
+  if (o.part == "vae-decode") {
+    const Tensor z = to_nhwc(in.floats("latent", 4));
+    return {{{"image", to_nchw(o.vae_slicing ? sliced_decode(vae, z, tiles) : tiles ? tiled_decode(vae, z, *tiles) : vae.decode(z))}}, params, folder};
+  }
+  const Tensor x = to_nhwc(in.floats("image", 4));
+  const Moments m = o.vae_slicing ? sliced_encode(vae, x, tiles) : tiles ? tiled_encode(vae, x, *tiles) : vae.encode(x);
   return {{{"mean", to_nchw(m.mean)}, {"logvar", to_nchw(m.logvar)}}, params, folder};
 }
 

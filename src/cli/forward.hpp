@@ -18,6 +18,7 @@ struct ForwardOptions {
   std::string part;  // text, unet, vae-encode, vae-decode
   std::string model, variant, in, out;
   bool grad = false, force = false;
+  bool vae_tiling = false, vae_slicing = false;  // of the autoencoder's parts
   DeviceOptions device;
 };
 void forward(const ForwardOptions& options);

@@ -151,6 +151,8 @@ void add_forward(CLI::App& app) {
   verb->add_option("--in", o->in, "safetensors with the inputs")->required();
   verb->add_option("--out", o->out, "safetensors to write")->required();
   verb->add_flag("--grad", o->grad, "also gradients, from the tensor grad_output");
+  verb->add_flag("--vae-tiling", o->vae_tiling, "vae-encode, vae-decode: in overlapping tiles of the config's sample_size");
+  verb->add_flag("--vae-slicing", o->vae_slicing, "vae-encode, vae-decode: one picture at a time");
   verb->add_flag("--force", o->force, "replace an existing file");
   add_device_options(verb, o->device);
 }

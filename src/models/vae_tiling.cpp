@@ -65,6 +65,12 @@ Tensor one_by_one(const Tensor& x, F&& f) {
   return cat(all, 0);
 }
 
+Tensor joined(const Moments& m) { return cat({m.mean, m.logvar}, -1); }  // [B, h, w, 2 C]
+Moments parted(const Tensor& both) {
+  const Index C = both.dim(-1) / 2;
+  return {.mean = slice(both, -1, 0, C), .logvar = slice(both, -1, C, 2 * C)};
+}
+
 }  // namespace
 
 std::array<Index, 2> tiles_of(const VaeConfig& c, Index height, Index width, VaeTiles t) {
@@ -83,27 +89,20 @@ Tensor tiled_decode(const Autoencoder& vae, const Tensor& z, VaeTiles t, Site at
 
 Moments tiled_encode(const Autoencoder& vae, const Tensor& x, VaeTiles t, Site at) {
   const VaeConfig& c = vae.config();
-  const Index pixels = tile_pixels(c, t, at), L = c.latent_channels;
+  const Index pixels = tile_pixels(c, t, at);
   if (x.rank() != 4 || (x.dim(1) <= pixels && x.dim(2) <= pixels)) return vae.encode(x, at);
-  const Tensor both = by_tiles(x, cut_of(pixels, pixels / c.downscale(), t.overlap), [&](const Tensor& tile) {
-    const Moments m = vae.encode(tile, at);
-    return cat({m.mean, m.logvar}, -1);
-  });
-  return {.mean = slice(both, -1, 0, L), .logvar = slice(both, -1, L, 2 * L)};
+  return parted(by_tiles(x, cut_of(pixels, pixels / c.downscale(), t.overlap), [&](const Tensor& tile) { return joined(vae.encode(tile, at)); }));
 }
 
-Tensor sliced_decode(const Autoencoder& vae, const Tensor& z, Site at) {
-  return z.rank() == 4 && z.dim(0) > 1 ? one_by_one(z, [&](const Tensor& one) { return vae.decode(one, at); }) : vae.decode(z, at);
+Tensor sliced_decode(const Autoencoder& vae, const Tensor& z, std::optional<VaeTiles> t, Site at) {
+  const auto decode = [&](const Tensor& x) { return t ? tiled_decode(vae, x, *t, at) : vae.decode(x, at); };
+  return z.rank() == 4 && z.dim(0) > 1 ? one_by_one(z, decode) : decode(z);
 }
 
-Moments sliced_encode(const Autoencoder& vae, const Tensor& x, Site at) {
-  if (x.rank() != 4 || x.dim(0) < 2) return vae.encode(x, at);
-  const Index L = vae.config().latent_channels;
-  const Tensor both = one_by_one(x, [&](const Tensor& one) {
-    const Moments m = vae.encode(one, at);
-    return cat({m.mean, m.logvar}, -1);
-  });
-  return {.mean = slice(both, -1, 0, L), .logvar = slice(both, -1, L, 2 * L)};
+Moments sliced_encode(const Autoencoder& vae, const Tensor& x, std::optional<VaeTiles> t, Site at) {
+  const auto encode = [&](const Tensor& one) { return t ? tiled_encode(vae, one, *t, at) : vae.encode(one, at); };
+  if (x.rank() != 4 || x.dim(0) < 2) return encode(x);
+  return parted(one_by_one(x, [&](const Tensor& one) { return joined(encode(one)); }));
 }
 
 }  // namespace sspo

@@ -98,9 +98,12 @@ TEST_CASE("VAE: slices have the bits of each picture alone") {
   const Tensor z = normal_of("z", {3, 5, 6, 4}), x = normal_of("x", {3, 20, 24, 3});
   const Tensor pictures = sliced_decode(*vae.model, z);
   const Moments m = sliced_encode(*vae.model, x);
+  const VaeTiles tiles{.pixels = 16};
+  const Tensor both = sliced_decode(*vae.model, z, tiles);
   for (Index i = 0; i < 3; ++i) {
     const auto one = [i](const Tensor& all) { return slice(all, 0, i, i + 1); };
     CHECK(same_bits(one(pictures), vae.model->decode(one(z))));
+    CHECK(same_bits(one(both), tiled_decode(*vae.model, one(z), tiles)));
     CHECK(same_bits(one(m.mean), vae.model->encode(one(x)).mean));
     CHECK(same_bits(one(m.logvar), vae.model->encode(one(x)).logvar));
   }

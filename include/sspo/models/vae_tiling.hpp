@@ -18,8 +18,8 @@ Moments tiled_encode(const Autoencoder& vae, const Tensor& images, VaeTiles tile
 // How many tiles there are down and across a picture of so many pixels; {1, 1}: it is taken whole.
 std::array<Index, 2> tiles_of(const VaeConfig& config, Index height, Index width, VaeTiles tiles = {});
 
-// One picture at a time: the bits of each are those that it has alone.
-Tensor sliced_decode(const Autoencoder& vae, const Tensor& latents, Site at = Site::current());
-Moments sliced_encode(const Autoencoder& vae, const Tensor& images, Site at = Site::current());
+// One picture at a time, each in tiles if they are asked for: the bits of each are those that it has alone.
+Tensor sliced_decode(const Autoencoder& vae, const Tensor& latents, std::optional<VaeTiles> tiles = {}, Site at = Site::current());
+Moments sliced_encode(const Autoencoder& vae, const Tensor& images, std::optional<VaeTiles> tiles = {}, Site at = Site::current());
 
 }  // namespace sspo
