@@ -137,6 +137,21 @@ Work adamw(const Row& row, int threads) {
   return [=] { optimizer->step(g); };
 }
 
+// Against AdamW with f32 moments, ours: memory's traffic allows 28 / 16.06 of its speed.
+Work adamw8bit(const Row& row, int threads) {
+  Inputs in(row, threads);
+  auto params = std::make_shared<Params>(in.device);
+  const Param p = params->add("p", in({row.shape[0]}));
+  auto optimizer = std::make_shared<AdamW8bit>(*params, AdamW::Options{.lr = 1e-4});
+  Gradients g;
+  g.add(Tensor(p).node(), in({row.shape[0]}));
+  std::size_t states = 0;
+  for (const auto& s : optimizer->slots()[0].states) states += std::size_t(s.kept.shape().numel()) * size_of(s.kept.dtype());
+  report("state_bytes", double(states));
+  report("traffic_bytes", double(row.shape[0]) * (16 + 16.0 / 256));  // the floor: p, both codes and scales read and written, g read
+  return [=] { optimizer->step(g); };
+}
+
 }  // namespace
 
 void add_sspo() {
@@ -150,6 +165,7 @@ void add_sspo() {
   add({"geglu_forward", "geglu_train"}, geglu_row);
   add({"softmax_forward", "softmax_train"}, softmax_row);
   add({"adamw"}, adamw);
+  add({"adamw8bit"}, adamw8bit);
   add({"attention_forward", "attention_train"}, attention_row);
 }
 

@@ -84,6 +84,12 @@ inline std::vector<Work> works(const Device& device, const Device& tf32) {
                    begin();
                    adamw->step(g);
                  }});
+  const auto eight = std::make_shared<AdamW8bit>(*params, AdamW::Options{.lr = 1e-3});
+  all.push_back({"adamw8bit " + Shape{size}.str(), (16 + 16.0 / 256) * double(size), 20.0 * double(size), [=](const auto& begin) {  // reads p, g, both codes, writes p, both codes
+                   const Gradients g = backward(sum((*params)["p"] * 2.0));
+                   begin();
+                   eight->step(g);
+                 }});
   return all;
 }
 

@@ -79,6 +79,7 @@ class CudaBackend final : public Backend, private Scratch {
   void layer_norm_grad(DType t, const kernels::LayerNormGradArgs& args) override { cuda::layer_norm_grad(ctx_, t, args); }
 
   void adamw(const kernels::AdamWArgs& args) override { cuda::adamw(ctx_, args); }
+  void adamw8bit(const kernels::AdamW8bitArgs& args) override { cuda::adamw8bit(ctx_, args); }
   void sgd(const kernels::SgdArgs& args) override { cuda::sgd(ctx_, args); }
   void ema(const kernels::EmaArgs& args) override { cuda::ema(ctx_, args); }
   void sums_of_squares(std::span<const View> xs, double* sums) override { cuda::sums_of_squares(ctx_, xs, sums); }

@@ -7,6 +7,7 @@
 namespace sspo::cuda::inline SSPO_CUDA_WORLD {
 
 void adamw(const Context&, const kernels::AdamWArgs&);
+void adamw8bit(const Context&, const kernels::AdamW8bitArgs&);  // the CPU's bits where that has fma
 void sgd(const Context&, const kernels::SgdArgs&);
 void ema(const Context&, const kernels::EmaArgs&);
 

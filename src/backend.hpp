@@ -57,6 +57,7 @@ class Backend {
   virtual void geglu(DType dtype, const kernels::GegluArgs& args) = 0;
   virtual void geglu_grad(DType dtype, const kernels::GegluGradArgs& args) = 0;
   virtual void adamw(const kernels::AdamWArgs& args) = 0;
+  virtual void adamw8bit(const kernels::AdamW8bitArgs& args) = 0;
   virtual void sgd(const kernels::SgdArgs& args) = 0;
   virtual void ema(const kernels::EmaArgs& args) = 0;
   // sums[i] = Σ xs[i]², in double; contiguous f32, f64 or bf16. One wait for a device, however many there are.

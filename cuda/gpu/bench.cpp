@@ -140,7 +140,18 @@ Work streaming_work(Bench& b, const Row& r) {
     const GroupNormGradArgs g{B, P, C, 32, true, x, gamma, beta, b.numbers(t, n), mean, rstd, b.numbers(t, n), b.numbers(t, C), b.numbers(t, C)};
     return both(2 * double(n) * size, 3 * double(n) * size, [=, &b] { group_norm(b.ctx, t, a); }, [=, &b] { group_norm_grad(b.ctx, t, g); });
   }
-  if (kind.starts_with("adamw")) {
+  if (kind == "adamw8bit") {
+    const Index n = r.shape[0], blocks = n / moments_block;
+    const auto bytes = [&](Index count) {  // zeros
+      auto* const x = b.numbers<float>(DType::f32, count / 4);
+      fill(b.stream, x, 0, std::size_t(count));
+      return x;
+    };
+    const AdamW8bitTensor all{b.numbers<float>(DType::f32, n), b.numbers<float>(DType::f32, n), reinterpret_cast<std::uint8_t*>(bytes(n)), reinterpret_cast<std::uint8_t*>(bytes(n)),
+                              bytes(4 * blocks), bytes(4 * blocks), n, 0.01};
+    return {16 * double(n) + 16 * double(blocks), 0, [=, &b] { adamw8bit(b.ctx, {.tensors = &all, .count = 1, .lr = 1e-4, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .step = 1}); }, {}, nullptr};
+  }
+  if (kind == "adamw") {
     const Index n = r.shape[0];
     const auto f32 = [&] { return b.numbers<float>(DType::f32, n); };
     const AdamWTensor all{f32(), f32(), f32(), f32(), n, 0.01};
@@ -193,7 +204,7 @@ std::vector<Row> rows() {
     pair("softmax_forward", "softmax_train", {32768, 4096});
     pair("geglu_forward", "geglu_train", {16384, 2560});
   }
-  all.push_back({"adamw", {1 << 25}, "f32"});
+  all.push_back({"adamw", {1 << 25}, "f32"}), all.push_back({"adamw8bit", {1 << 25}, "f32"});
   return all;
 }
 

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <set>
 
 #include "cli/inspection.hpp"
 #include "cli/recipe.hpp"
 #include "cli/signals.hpp"
+#include "cli/train_optimizer.hpp"
 #include "sspo/io/hash.hpp"
 #include "sspo/io/manifest.hpp"
 
@@ -120,6 +122,15 @@ Inspection inspect_manifest(const std::string& folder) {
     const Totals totals(io::open_weights(folder + "/params.safetensors"));
     r.json["totals"] = totals.json();
     r.text += "weights   " + totals.text() + "\n";
+    const io::Weights states = io::open_weights(folder + "/optimizer.safetensors");
+    std::set<std::string> names;  // "m" of "m.unet.conv_in.weight"
+    for (const std::string& name : states.names()) names.insert(name.substr(0, name.find('.')));
+    const auto optimizer = m.about.find("optimizer");
+    const std::string of = optimizer == m.about.end() ? "adamw" : optimizer->second;  // checkpoints name it since there are several
+    std::string list;
+    for (const std::string& name : names) list += (list.empty() ? "" : ", ") + io::printable(name);
+    r.json["states"] = {{"optimizer", io::printable(of)}, {"names", names}, {"totals", Totals(states).json()}};
+    r.text += "states    " + io::printable(of) + ": " + list + "; " + Totals(states).text() + "\n";
   }
   return r;
 }
@@ -187,8 +198,9 @@ Inspection inspect_run(const std::string& folder) {
   const Index done = metrics.is_object() ? metrics.value("step", Index(0)) : 0;
   const bool model = exists(folder + "/model"), lora = exists(folder + "/lora");
   Inspection r;
-  r.json = {{"kind", "run"}, {"path", shown(folder)}, {"objective", recipe.text("objective")}, {"seed", recipe.integer("seed")}, {"steps", total}, {"done", done}, {"model", model}, {"lora", lora}};
-  r.text = fmt::format("{}: run of {}, seed {}, {} of {} steps{}\n", shown(folder), recipe.text("objective"), recipe.integer("seed"), done, total, model ? ", model exported" : lora ? ", LoRA exported" : "");
+  r.json = {{"kind", "run"}, {"path", shown(folder)}, {"objective", recipe.text("objective")}, {"seed", recipe.integer("seed")}, {"optimizer", recipe.text("optimizer.kind")}, {"masters", masters_on_disk(recipe) ? "disk" : "memory"}, {"steps", total}, {"done", done}, {"model", model}, {"lora", lora}};
+  r.text = fmt::format("{}: run of {}, seed {}, optimizer {}{}, {} of {} steps{}\n", shown(folder), recipe.text("objective"), recipe.integer("seed"), recipe.text("optimizer.kind"),
+                       masters_on_disk(recipe) ? ", masters on disk" : "", done, total, model ? ", model exported" : lora ? ", LoRA exported" : "");
   std::uint64_t damaged = 0;
   for (const char* name : {"checkpoints", "pool", "self-samples", "cache"}) {
     const std::string path = folder + "/" + name;

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <functional>
 
+#include "cli/train_optimizer.hpp"
 #include "cli/train_phase.hpp"
 #include "cli/train_policy.hpp"
 #include "cli/train_tasks.hpp"
@@ -23,6 +24,11 @@ std::uint64_t in_blocks(std::uint64_t bytes) { return (bytes + 63) / 64 * 64; } 
 std::uint64_t tensor_bytes(const Params& params) {
   std::uint64_t bytes = 0;
   for (const Param& p : params) bytes += in_blocks(std::uint64_t(p.shape().numel()) * size_of(p.value().dtype()));
+  return bytes;
+}
+std::uint64_t f32_bytes(const Params& params) {
+  std::uint64_t bytes = 0;
+  for (const Param& p : params) bytes += in_blocks(std::uint64_t(p.shape().numel()) * 4);
   return bytes;
 }
 template <class Model>
@@ -52,7 +58,7 @@ Tensor text_like(const Recipe&, const TrainModel& m, Index n, const Device& devi
 Shape batch_of(const TrainModel& m, Index n) { return {n, m.latent[0], m.latent[1], m.latent[2]}; }
 
 // `references`: those in memory at once; the samples of a step take the last, or each the next one (`in_turn`).
-void step_like(const Recipe& r, TrainModel& m, const std::vector<UNet>& references, const Device& device, bool in_turn = false) {
+Gradients step_like(const Recipe& r, TrainModel& m, const std::vector<UNet>& references, const Device& device, bool in_turn = false) {
   const auto [micro, batches] = sizes_of(r);
   const Index B = micro * batches;
   Gradients g;
@@ -63,7 +69,7 @@ void step_like(const Recipe& r, TrainModel& m, const std::vector<UNet>& referenc
       const Tensor y = m.vae.model->decode(sample(q, Rng{3}));
       backward(mean(square(cast(y, DType::f32) - x)) + mean(exp(cast(q.logvar, DType::f32))), g);
     }
-    return;
+    return g;
   }
   if (r.kind() == judge) {
     const Tensor x = normal(Rng{1}, {B, m.side, m.side, 3}, device);
@@ -72,7 +78,7 @@ void step_like(const Recipe& r, TrainModel& m, const std::vector<UNet>& referenc
     std::vector<Index> groups;
     for (Index i = 0; i < B; ++i) groups.push_back(i);
     backward(mean(square(net.style(x))) + contrast(net.embed(net.features(x)), net.text(words), net.scale(), groups), g);
-    return;
+    return g;
   }
   const NoiseSchedule schedule(m.scheduler);
   const Tensor x = normal(Rng{1}, batch_of(m, B), device);
@@ -84,7 +90,7 @@ void step_like(const Recipe& r, TrainModel& m, const std::vector<UNet>& referenc
       const Tensor out = (*m.unet.model)(cast(part, m.dtype), full({micro}, 1, DType::f32, device), text);
       backward(mean(mse_per_sample(cast(out, DType::f32), part)), g);
     }
-    return;
+    return g;
   }
   const Objective& o = objective_named(r.text("objective"));
   PairBatch batch{.latents_w = x, .text = text_like(r, m, B, device)};
@@ -94,7 +100,7 @@ void step_like(const Recipe& r, TrainModel& m, const std::vector<UNet>& referenc
   const References reference = [&](Index i) { return references.empty() ? Denoiser() : Denoiser(std::cref(references[std::size_t(i)])); };
   std::vector<Index> which;
   for (Index i = 0; i < B; ++i) which.push_back(references.empty() ? 0 : in_turn ? i % Index(references.size()) : Index(references.size()) - 1);
-  pair_gradients(std::cref(*m.unet.model), reference, which, draw_noise(batch, schedule.size(), Rng{5}), schedule, o, {.kappa = 1}, options);
+  return pair_gradients(std::cref(*m.unet.model), reference, which, draw_noise(batch, schedule.size(), Rng{5}), schedule, o, {.kappa = 1}, options).gradients;
 }
 
 // Multiplications and additions of the products in a trace: what costs nearly all time.
@@ -169,6 +175,21 @@ double judge_flops(TrainModel& m, const Device& device) {
   return flops_of(trace);
 }
 
+// Masters and states that take no memory between steps: what they would take on disk is added up.
+Keep kept_nowhere(std::uint64_t& bytes) {
+  return [&bytes](const Tensor& x) {
+    bytes += in_blocks(std::uint64_t(x.numel()) * size_of(x.dtype()));
+    return StateTensor(x.shape(), x.dtype(), [shape = x.shape(), dtype = x.dtype(), device = x.device()] { return zeros(shape, dtype, device); }, [](const Tensor&) {});
+  };
+}
+std::uint64_t state_bytes(const Recipe& r, const Params& trained) {
+  std::uint64_t bytes = 0;
+  Params shapes(rehearsal_device());
+  for (const Param& p : trained) shapes.adopt(p.name(), Tensor::empty(p.shape(), DType::f32, shapes.device()));
+  make_optimizer(r, shapes, kept_nowhere(bytes));
+  return bytes;
+}
+
 }  // namespace
 
 MemoryPlan plan_memory(const Recipe& r, const TrainData& data, const PlanOptions& o) {
@@ -177,8 +198,13 @@ MemoryPlan plan_memory(const Recipe& r, const TrainData& data, const PlanOptions
   TrainModel m = make_train_model(r, data, device, false);
   if (device.memory().in_use < large) device = Device::cpu(o.cpu), m = make_train_model(r, data, device, false);
   MemoryPlan plan;
-  plan.weights = tensor_bytes(m.trained), plan.gradients = plan.weights, plan.moments = 2 * plan.weights;
-  plan.ema = r.number("train.ema") > 0 ? plan.weights : 0;
+  Keep keep;
+  if (masters_on_disk(r)) m.trained.keep_masters(m.dtype, keep = kept_nowhere(plan.scratch));
+  plan.weights = tensor_bytes(m.trained), plan.gradients = f32_bytes(m.trained);
+  const std::size_t before_states = device.memory().in_use;
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer(r, m.trained, keep);
+  plan.moments = device.memory().in_use - before_states;
+  plan.ema = r.number("train.ema") > 0 ? plan.gradients : 0;
   plan.frozen = frozen_bytes(m.vae) + frozen_bytes(m.unet) + frozen_bytes(m.text_encoder);
   std::uint64_t most = 0;
   const auto stage = [&](const std::function<void()>& work) {  // what it had in use above what was there before
@@ -217,10 +243,10 @@ MemoryPlan plan_memory(const Recipe& r, const TrainData& data, const PlanOptions
     });
   }
   plan.training = stage([&] {
-    for (int i = 0; i < (m.lora ? 2 : 1); ++i) step_like(r, m, references, device);  // weights that stay are kept packed from their second use on
+    for (int i = 0; i < (m.lora ? 2 : 1); ++i) optimizer->step(step_like(r, m, references, device));  // weights that stay are kept packed from their second use on
     for (int i = 0; i < 2 && references.size() > 1; ++i) step_like(r, m, references, device, true);
   });
-  plan.peak = most + plan.moments + plan.ema + kept_rows(r, m, data);
+  plan.peak = most + plan.ema + kept_rows(r, m, data);
   plan.peak += plan.peak / 33;  // three in a hundred for what lives beside a step: the batch, its terms
   (own ? plan.recomputed : plan.plain) = plan.training;
   if (o.both && unet) {
@@ -241,9 +267,9 @@ std::uint64_t cache_bytes(const Recipe& r, const TrainModel& m, const TrainData&
 }
 
 std::uint64_t disk_bytes(const Recipe& r, const TrainModel& m, const TrainData& data) {
-  const std::uint64_t trained = tensor_bytes(m.trained), checkpoint = trained * (r.number("train.ema") > 0 ? 4 : 3);
+  const std::uint64_t trained = f32_bytes(m.trained), states = state_bytes(r, m.trained), checkpoint = trained * (r.number("train.ema") > 0 ? 2 : 1) + states;
   const std::uint64_t latent = std::uint64_t(m.latent.numel()) * 4, frozen = frozen_bytes(m.vae) + frozen_bytes(m.unet) + frozen_bytes(m.text_encoder);
-  std::uint64_t bytes = checkpoint * std::uint64_t(r.integer("train.keep") + 1) + trained + frozen + cache_bytes(r, m, data);
+  std::uint64_t bytes = checkpoint * std::uint64_t(r.integer("train.keep") + 1) + trained + frozen + (masters_on_disk(r) ? trained + states : 0) + cache_bytes(r, m, data);
   if (r.kind() == preference && (needs_reference(r) || r.boolean("preference.keep_phases"))) bytes += std::uint64_t(r.integer("preference.phases")) * trained;
   bytes += drawn_by(r, data.size()).pictures * latent;
   return bytes;
@@ -289,24 +315,27 @@ void plan(const PlanCommand& o) {
   const std::uint64_t disk = disk_bytes(r, m, data);
   if (o.json) {
     fmt::print("{}\n", io::Json{{"objective", r.text("objective")}, {"steps", steps}, {"batch", B}, {"samples", data.size()}, {"parameters", m.trained.numel()},
-                                {"bytes", {{"weights", p.weights}, {"frozen", p.frozen}, {"gradients", p.gradients}, {"moments", p.moments}, {"ema", p.ema}, {"reference", p.reference},
+                                {"bytes", {{"weights", p.weights}, {"frozen", p.frozen}, {"gradients", p.gradients}, {"moments", p.moments}, {"ema", p.ema}, {"scratch", p.scratch}, {"reference", p.reference},
                                            {"step", p.training}, {"step_plain", p.plain}, {"step_recompute", p.recomputed}, {"sampling", p.sampling}, {"encoding", p.encoding}, {"peak", p.peak}}},
                                 {"flop", {{"forward", forward}, {"training", training}, {"sampling", sampling}}}, {"pictures", pictures}, {"disk_bytes", disk}}.dump(2));
   } else {
     const auto row = [](const char* what, std::uint64_t bytes, const char* note = "") { if (bytes) fmt::print("  {:<12}{:>12.1f} MiB  {}\n", what, double(bytes) / (1 << 20), note); };
     fmt::print("{}: {} steps of {}, {} samples, {} trained parameters\nmemory\n", r.text("objective"), steps, B, data.size(), m.trained.numel());
-    row("weights", p.weights, "f32 masters");
+    const bool on_disk = masters_on_disk(r);
+    const double numbers = double(m.trained.numel());
+    row("weights", p.weights, on_disk ? "bf16: 2 bytes a parameter; their f32 masters are on disk" : "f32 masters: 4 bytes a parameter");
     row("frozen", p.frozen, "parts that are not trained");
-    row("moments", p.moments, "AdamW's");
+    row("moments", p.moments, fmt::format("{}'s: {:.2f} bytes a parameter", r.text("optimizer.kind"), double(p.moments) / numbers).c_str());
     row("average", p.ema);
     row("reference", p.reference);
-    row("a step", p.training, fmt::format("its gradients ({:.1f} MiB), activations, temporaries", double(p.gradients) / (1 << 20)).c_str());
+    row("a step", p.training, fmt::format("its gradients ({:.1f} MiB, 4 bytes a parameter), activations, temporaries", double(p.gradients) / (1 << 20)).c_str());
     if (p.plain && p.recomputed) row(p.plain == p.training ? "  recomputed" : "  plain", p.plain == p.training ? p.recomputed : p.plain, p.plain == p.training ? "a step with train.recompute = true" : "a step without recompute");
     row("sampling", p.sampling, "in place of a step, between phases");
     row("encoding", p.encoding, "in place of a step, at the start");
     row("peak", p.peak);
     fmt::print("arithmetic\n  {:<12}{:>12.3f} TFLOP\n", "training", training * 1e-12);
     if (pictures) fmt::print("  {:<12}{:>12.3f} TFLOP  {} pictures\n", "sampling", sampling * 1e-12, pictures);
+    row("on disk", p.scratch, fmt::format("masters and the states of {}: {:.2f} bytes a parameter, read and written in each step", r.text("optimizer.kind"), double(p.scratch) / numbers).c_str());
     fmt::print("disk\n  {:<12}{:>12.1f} MiB\n", "at most", double(disk) / (1 << 20));
   }
   if (!o.max_memory.empty()) require_memory(p, bytes_of(o.max_memory));

@@ -9,11 +9,14 @@
 
 namespace sspo::cli {
 
-// Bytes. A rehearsal on made-up numbers: a picture is encoded, the sampler called, two micro-batches taken; the peak is that of the
+// Bytes. In memory a trained parameter takes 4 (its f32 number) + 4 (gradient) + what the optimizer remembers: 8 adamw, 2.03 adamw8bit, 4/rows +
+// 4/columns adafactor; with train.masters = "disk" 2 (bf16) + 4, and a step adds the masters and moments of the largest parameter alone.
+// A rehearsal on made-up numbers: a picture is encoded, the sampler called, two micro-batches taken; the peak is that of the
 // whole, so that what kernels keep of weights in their own form counts, too. A large model is rehearsed on a device that computes and
 // touches nothing (tensor/rehearsal.hpp); beside a small one the workspaces of kernels count, and it is rehearsed for real.
 struct MemoryPlan {
   std::uint64_t weights = 0, frozen = 0, gradients = 0, moments = 0, ema = 0, reference = 0;
+  std::uint64_t scratch = 0;         // on disk, not in memory: f32 masters and moments with train.masters = "disk"
   std::uint64_t training = 0;        // gradients, activations and whatever is temporary in a step, as the recipe has it
   std::uint64_t plain = 0, recomputed = 0;  // the same without and with recompute; 0: not measured, or there is no such choice
   std::uint64_t sampling = 0, encoding = 0;  // temporary in self-sampling, in filling the latent cache

@@ -127,6 +127,12 @@ std::vector<Given> parse_setting(const std::string& setting) {
   return {{name, io::Json(value), ""}};
 }
 
+// Keys of one kind of optimizer.
+std::vector<std::string> foreign_optimizer_keys(const Recipe& r) {
+  if (r.text("optimizer.kind") == "adafactor") return {"optimizer.beta1", "optimizer.beta2", "optimizer.eps"};
+  return {"optimizer.clip_threshold", "optimizer.decay_rate", "optimizer.scale_parameter"};
+}
+
 // What no single key can tell.
 void check_together(const Recipe& r) {
   const auto both = [&](const char* a, const char* b) {
@@ -142,6 +148,10 @@ void check_together(const Recipe& r) {
     if (!folder && r.given(key)) r.wrong(key, "contradicts data.kind = \"shapes\"");
   for (const char* key : {"data.count", "data.seed"})
     if (folder && r.given(key)) r.wrong(key, "contradicts data.kind = \"folder\"");
+  for (const std::string& key : foreign_optimizer_keys(r))
+    if (r.given(key)) r.wrong(key, "has no meaning for optimizer.kind = \"" + r.text("optimizer.kind") + "\"");
+  if (r.given("train.masters") && r.text("train.dtype") == "f32" && r.text("train.masters") == "disk")
+    r.wrong("train.masters", "f32 weights are their own masters", "train.dtype = \"bf16\"", "\"f32\"");
   if (r.kind() == judge) {
     if (!folder) r.wrong("data.kind", "a judge learns styles", "\"folder\", with the field style in each row", "\"shapes\"");
     if (micro) r.wrong("train.micro_batch", "a judge's captions are told apart within the batch", "0", std::to_string(micro));
@@ -167,6 +177,8 @@ void check_together(const Recipe& r) {
 // Defaults that nothing looks at, beside what was given: the resolved recipe leaves them out, and so stays free of contradictions.
 std::vector<std::string> idle_keys(const Recipe& r) {
   std::vector<std::string> keys = r.text("data.kind") == "folder" ? std::vector<std::string>{"data.count", "data.seed"} : std::vector<std::string>{"data.path", "data.where"};
+  for (const std::string& key : foreign_optimizer_keys(r)) keys.push_back(key);
+  if (r.text("train.dtype") == "f32") keys.emplace_back("train.masters");
   keys.emplace_back(r.given("lr.warmup") ? "lr.warmup_share" : "lr.warmup");
   if (r.has("lora.rank") && r.integer("lora.rank") > 0) keys.emplace_back("pretrain.train_text_encoder");
   else keys.insert(keys.end(), {"lora.alpha", "lora.targets", "lora.merge"});

@@ -10,10 +10,12 @@
 #include "cli/plan.hpp"
 #include "cli/progress.hpp"
 #include "cli/signals.hpp"
+#include "cli/train_optimizer.hpp"
 #include "cli/train_policy.hpp"
 #include "cli/train_tasks.hpp"
 #include "report/run_page.hpp"
 #include "sspo/io/hash.hpp"
+#include "sspo/train/scratch_file.hpp"
 
 namespace sspo::cli {
 namespace {
@@ -80,12 +82,14 @@ TrainSummary train(const TrainCommand& o) {
   const std::string resolved = recipe.resolved();
   run.keep_recipe(resolved);
   Checkpoints checkpoints(run / "checkpoints", io::sha256_hex(resolved + model.digest + data.digest));
-  AdamW adamw(model.trained, {.lr = recipe.number("optimizer.lr"), .beta1 = recipe.number("optimizer.beta1"), .beta2 = recipe.number("optimizer.beta2"),
-                              .eps = recipe.number("optimizer.eps"), .weight_decay = recipe.number("optimizer.weight_decay")});
+  run.require_space(disk_bytes(recipe, model, data), "checkpoints, caches and the model");
+  Keep keep;
+  if (masters_on_disk(recipe)) model.trained.keep_masters(model.dtype, keep = ScratchFile(o.out).keep());
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer(recipe, model.trained, keep);
   const double decay = recipe.number("train.ema");
   std::optional<Ema> ema;
   if (decay > 0) ema.emplace(model.trained, decay);
-  TrainingState state{.params = model.trained, .adamw = adamw, .ema = ema ? &*ema : nullptr};
+  TrainingState state{.params = model.trained, .optimizer = *optimizer, .ema = ema ? &*ema : nullptr};
   if (o.resume == "auto") {
     if (checkpoints.resume(state, say)) say(fmt::format("resumed after step {}", state.step));
     else say("no checkpoint yet: training starts at the beginning");
@@ -93,7 +97,6 @@ TrainSummary train(const TrainCommand& o) {
     checkpoints.load(o.resume, state);
     say(fmt::format("resumed after step {}", state.step));
   }
-  run.require_space(disk_bytes(recipe, model, data), "checkpoints, caches and the model");
 
   Watchdog watchdog(recipe.number("train.watchdog_s"), o.out);
   const TrainContext context{.recipe = recipe, .data = data, .model = model, .run = run, .device = device, .watchdog = watchdog, .say = say};

@@ -248,7 +248,7 @@ TrainModel make_train_model(const Recipe& recipe, const TrainData& data, const D
 std::vector<io::NamedTensor> part_weights(const Params& from, const std::string& part) {
   std::vector<io::NamedTensor> tensors;
   for (const Param& p : from)
-    if (p.name().starts_with(part + ".")) tensors.push_back({p.name().substr(part.size() + 1), to_checkpoint(p.value())});
+    if (p.name().starts_with(part + ".")) tensors.push_back({p.name().substr(part.size() + 1), to_checkpoint(p.master())});
   return tensors;
 }
 

@@ -117,6 +117,7 @@ class CpuBackend final : public Backend {
   void geglu(DType t, const GegluArgs& args) override { if (computes_) pick(geglu_kernels(ctx_.isa), t).geglu(ctx_, args); }
   void geglu_grad(DType t, const GegluGradArgs& args) override { if (computes_) pick(geglu_kernels(ctx_.isa), t).geglu_grad(ctx_, args); }
   void adamw(const AdamWArgs& args) override { if (computes_) optim_kernels(ctx_.isa).adamw(ctx_, args); }
+  void adamw8bit(const AdamW8bitArgs& args) override { if (computes_) optim_kernels(ctx_.isa).adamw8bit(ctx_, args); }
   void sgd(const SgdArgs& args) override { if (computes_) optim_kernels(ctx_.isa).sgd(ctx_, args); }
   void ema(const EmaArgs& args) override { if (computes_) optim_kernels(ctx_.isa).ema(ctx_, args); }
   void sums_of_squares(std::span<const View> xs, double* sums) override {

@@ -8,6 +8,7 @@ using namespace kernels;
 
 struct OptimKernels {
   void (*adamw)(const Context&, const AdamWArgs&);
+  void (*adamw8bit)(const Context&, const AdamW8bitArgs&);
   void (*sgd)(const Context&, const SgdArgs&);
   void (*ema)(const Context&, const EmaArgs&);
 };

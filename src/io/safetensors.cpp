@@ -36,32 +36,30 @@ std::string_view bytes_of(const Tensor& x, std::string& packed) {
   fail({.op = "save_safetensors", .what = what, .got = "\"" + printable(name) + "\""}, Site{});
 }
 
-std::vector<const NamedTensor*> in_file_order(const std::vector<NamedTensor>& tensors) {
-  std::vector<const NamedTensor*> order;
-  for (const NamedTensor& t : tensors) {
-    if (!t.tensor.defined()) cannot_save(t.name, "no tensor under this name");
+std::vector<const TensorSource*> in_file_order(const std::vector<TensorSource>& tensors) {
+  std::vector<const TensorSource*> order;
+  for (const TensorSource& t : tensors) {
     if (t.name == "__metadata__") cannot_save(t.name, "a name the format keeps for itself");
     order.push_back(&t);
   }
-  std::sort(order.begin(), order.end(), [](const NamedTensor* a, const NamedTensor* b) {
-    const std::size_t x = size_of(a->tensor.dtype()), y = size_of(b->tensor.dtype());
+  std::sort(order.begin(), order.end(), [](const TensorSource* a, const TensorSource* b) {
+    const std::size_t x = size_of(a->dtype), y = size_of(b->dtype);
     return x != y ? x > y : a->name < b->name;
   });
   std::vector<std::string_view> names;
-  for (const NamedTensor* t : order) names.push_back(t->name);
+  for (const TensorSource* t : order) names.push_back(t->name);
   std::sort(names.begin(), names.end());
   const auto twice = std::adjacent_find(names.begin(), names.end());
   if (twice != names.end()) cannot_save(std::string(*twice), "two tensors of one name");
   return order;
 }
 
-std::vector<StoredTensor> laid_out(const std::vector<const NamedTensor*>& order) {
+std::vector<StoredTensor> laid_out(const std::vector<const TensorSource*>& order) {
   std::vector<StoredTensor> stored;
   std::uint64_t at = 0;
-  for (const NamedTensor* t : order) {
-    const Shape& shape = t->tensor.shape();
-    const std::uint64_t end = at + std::uint64_t(shape.numel()) * size_of(t->tensor.dtype());
-    stored.push_back({t->name, stored_type(t->tensor.dtype()), {shape.begin(), shape.end()}, at, end});
+  for (const TensorSource* t : order) {
+    const std::uint64_t end = at + std::uint64_t(t->shape.numel()) * size_of(t->dtype);
+    stored.push_back({t->name, stored_type(t->dtype), {t->shape.begin(), t->shape.end()}, at, end});
     at = end;
   }
   return stored;
@@ -82,16 +80,26 @@ Tensor Safetensors::load(const StoredTensor& t, const Device& device) const {
 }
 
 void save_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors, const Metadata& metadata) {
-  const std::vector<const NamedTensor*> order = in_file_order(tensors);
+  std::vector<TensorSource> sources;
+  for (const NamedTensor& t : tensors) {
+    if (!t.tensor.defined()) cannot_save(t.name, "no tensor under this name");
+    sources.push_back({t.name, t.tensor.shape(), t.tensor.dtype(), [x = t.tensor] { return x; }});
+  }
+  save_safetensors(path, sources, metadata);
+}
+
+void save_safetensors(const std::string& path, const std::vector<TensorSource>& tensors, const Metadata& metadata) {
+  const std::vector<const TensorSource*> order = in_file_order(tensors);
   const std::string header = write_safetensors_header(laid_out(order), metadata);
   std::string length;
   for (int i = 0; i < 8; ++i) length += static_cast<char>(std::uint64_t(header.size()) >> (8 * i) & 0xff);
   FileWriter file(path);
   file.write(length);
   file.write(header);
-  for (const NamedTensor* t : order) {
+  for (const TensorSource* t : order) {
     std::string packed;
-    file.write(bytes_of(t->tensor, packed));
+    const Tensor x = t->read();
+    file.write(bytes_of(x, packed));
   }
   file.finish();
 }

@@ -3,6 +3,8 @@
 // A step takes all tensors of a model at once; they are cut into pieces of fixed size. Elements do not
 // meet, so the bits depend on nothing else.
 #pragma once
+#include <cstdint>
+
 #include "sspo/base/config.hpp"
 
 namespace sspo::kernels {
@@ -22,6 +24,27 @@ struct AdamWArgs {
   double lr, beta1, beta2, eps;
   Index step;             // t, from 1
   double grad_scale = 1;  // clipping, loss scale
+};
+
+// The same with both moments in 8 bits: m and r = √v (its codes reach twice as many decades of v, and a step reads v's root anyway).
+// `moments_block` elements share a scale, their largest size; an element is its code's number (moment_map.hpp) times the scale. A
+// step is made in f32, then m and r are rounded to the nearest numbers, r > 0 to one above 0, so that no step divides by ε alone. A moment's error
+// enters with the next step. A largest |m| below 1e-36 counts as 0.
+constexpr Index moments_block = 256;
+struct AdamW8bitTensor {
+  float* p;
+  const float* g;
+  std::uint8_t *m, *r;         // [size]
+  float *m_scale, *r_scale;    // [⌈size / 256⌉]
+  Index size;
+  double weight_decay;
+};
+struct AdamW8bitArgs {
+  const AdamW8bitTensor* tensors;
+  Index count;
+  double lr, beta1, beta2, eps;
+  Index step;
+  double grad_scale = 1;
 };
 
 // g += λ p;   u = μ u + g;   p -= lr u, or lr (g + μ u) with nesterov. u starts at 0 and may be null if μ = 0.

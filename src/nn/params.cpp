@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "backend.hpp"
+#include "sspo/grad/call.hpp"
 #include "sspo/ops/elementwise.hpp"
 #include "sspo/ops/movement.hpp"
 
@@ -33,6 +35,20 @@ Tensor own_copy(const Tensor& x, const Device& device) {
   return y;
 }
 
+// As a cast of the f32 master would be recorded, without one: the numbers are there in the dtype already, the gradient becomes f32.
+Tensor copy_of_master(const Tensor& x) {
+  static constexpr OpInfo info{"master", "x, cast"};
+  detail::CallRecord call(info, {&x, 1}, Site{});
+  Tensor y = detach(x);
+  if (call.tracked) {
+    Shared<Node> node = detail::make_node(info, {&x, 1}, y);
+    node->pullback = [](const PullArgs& p) { return Tensors{cast(p.g, DType::f32)}; };
+    y = y.with_node(std::move(node));
+  }
+  call.finish(y);
+  return y;
+}
+
 }  // namespace
 
 Tensor Param::value() const {
@@ -40,15 +56,20 @@ Tensor Param::value() const {
   return Tensor(v.storage(), v.layout(), v.dtype());
 }
 
+Tensor Param::master() const { return state_->master ? state_->master->load() : value(); }
+
 Param::operator Tensor() const {
   const Tensor& v = state_->value;
   const Tensor own(v.storage(), v.layout(), v.dtype(), state_->trainable ? state_->leaf : nullptr);
+  if (state_->master) return copy_of_master(own);
   return state_->compute ? cast(own, *state_->compute) : own;  // the same dtype: no copy
 }
 
 void Param::assign(const Tensor& value, Site at) {
-  if (!value.defined() || !(value.shape() == shape()) || value.dtype() != state_->value.dtype())
-    fail({.op = "assign", .what = "the value does not fit the parameter '" + name() + "'", .expected = state_->value.str(), .got = value.str()}, at);
+  const DType wanted = state_->master ? state_->master->dtype() : state_->value.dtype();
+  if (!value.defined() || !(value.shape() == shape()) || value.dtype() != wanted)
+    fail({.op = "assign", .what = "the value does not fit the parameter '" + name() + "'", .expected = shape().str() + " " + std::string(name_of(wanted)), .got = value.str()}, at);
+  if (state_->master) state_->master->store(value);
   // A view of the parameter itself, say its transpose, must be read before it is written.
   const Tensor from = value.storage() == state_->value.storage() ? own_copy(value, value.device()) : value;
   backend(state_->value.device()).copy(view(from), view(state_->value));
@@ -136,7 +157,7 @@ Index Params::numel() const {
 Params Params::snapshot() const {
   Params copy(device_);
   for (const Param& p : all_) {
-    const Param own = copy.add(p.name(), p.value());
+    const Param own = copy.add(p.name(), p.master());
     own.state_->trainable = p.trainable();
     own.state_->compute = p.state_->compute;
   }
@@ -156,6 +177,19 @@ void Params::freeze(const std::string& prefix) {
 Params& Params::compute_in(DType dtype, Site at) {
   if (!is_floating(dtype)) fail({.op = "params", .what = "no arithmetic in this dtype", .expected = "a floating-point dtype", .got = std::string(name_of(dtype))}, at);
   for (Param& p : all_) p.state_->compute = dtype;
+  return *this;
+}
+
+Params& Params::keep_masters(DType dtype, const Keep& keep, Site at) {
+  compute_in(dtype, at);
+  for (Param& p : all_) {
+    Param::State& s = *p.state_;
+    if (s.master) fail({.op = "params", .what = "the masters are kept already", .got = "'" + p.name() + "'"}, at);
+    if (s.value.dtype() != DType::f32) fail({.op = "params", .what = "no f32 master", .expected = "f32 numbers", .got = "'" + p.name() + "' " + s.value.str()}, at);
+    const Tensor master = std::exchange(s.value, cast(p.value(), dtype));
+    s.value.storage()->label = p.name(), s.value.storage()->derives = false;
+    s.master = keep(master);
+  }
   return *this;
 }
 

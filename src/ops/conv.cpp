@@ -58,7 +58,7 @@ Tensor Conv2d::forward(const Attrs& attrs, const Tensor& x, const Tensor& w, con
   Tensor y = Tensor::empty({s.batch, s.out_h(), s.out_w(), s.out}, x.dtype(), x.device());
   if (y.numel() == 0) return y;
   const Tensor xc = contiguous(x), wc = contiguous(w), bc = bias.defined() ? contiguous(bias) : bias, rc = residual.defined() ? contiguous(residual) : residual;
-  const bool parameter = wc.storage() == w.storage() && !w.storage()->label.empty();
+  const bool parameter = wc.storage() == w.storage() && !w.storage()->label.empty() && w.storage()->derives;
   kernels::ConvArgs args;
   args.shape = s;
   args.x = xc.raw();

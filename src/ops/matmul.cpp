@@ -108,7 +108,7 @@ Tensor Matmul::forward(const Attrs& attrs, const Tensor& a, const Tensor& b, con
   g.b = {right.raw(), stride(right, -2), stride(right, -1)};
   g.bias = shift.defined() ? shift.raw() : nullptr;
   g.residual = extra.defined() ? extra.raw() : nullptr;
-  backend(a.device()).gemm(a.dtype(), a.dtype(), g, shared_b && !right.storage()->label.empty() ? right.storage().get() : nullptr);
+  backend(a.device()).gemm(a.dtype(), a.dtype(), g, shared_b && !right.storage()->label.empty() && right.storage()->derives ? right.storage().get() : nullptr);
   return y;
 }
 

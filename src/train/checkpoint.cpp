@@ -43,36 +43,34 @@ void remove(const std::string& path) {
   if (const std::error_code error = io::remove_tree(path)) io_error(path, "cannot be removed: " + error.message());
 }
 
-std::vector<io::NamedTensor> named(const Params& params) {
-  std::vector<io::NamedTensor> all;
-  for (const Param& p : params) all.push_back({p.name(), p.value()});
+std::vector<io::TensorSource> named(const Params& params) {
+  std::vector<io::TensorSource> all;
+  for (const Param& p : params) all.push_back({p.name(), p.shape(), p.master_kept() ? DType::f32 : p.value().dtype(), [p] { return p.master(); }});
   return all;
 }
 
-std::vector<io::NamedTensor> named(const AdamW& adamw) {
-  std::vector<io::NamedTensor> all;
-  for (const AdamW::Moments& s : adamw.moments()) {
-    all.push_back({"m." + s.param.name(), s.m});
-    all.push_back({"v." + s.param.name(), s.v});
-  }
+std::vector<io::TensorSource> named(const Optimizer& optimizer) {
+  std::vector<io::TensorSource> all;
+  for (const Optimizer::Slot& slot : optimizer.slots())
+    for (const Optimizer::State& s : slot.states) all.push_back({s.name + ("." + slot.param.name()), s.kept.shape(), s.kept.dtype(), [kept = s.kept] { return kept.load(); }});
   return all;
 }
 
-void require_finite(const std::vector<io::NamedTensor>& tensors, Index step) {
-  for (const io::NamedTensor& t : tensors)
-    if (!all_finite(t.tensor))
+void require_finite(const std::vector<io::TensorSource>& tensors, Index step) {
+  for (const io::TensorSource& t : tensors)
+    if (is_floating(t.dtype) && !all_finite(t.read()))
       fail({.op = "checkpoint", .what = "'" + t.name + "' is not finite after step " + std::to_string(step), .expected = "finite numbers; nothing was saved",
             .kind = ErrorKind::non_finite}, Site{});
 }
 
 // The file holds exactly these tensors, in their shapes and types: asked of its header, before anything is read.
-void check_tensors(const io::Safetensors& file, const std::vector<io::NamedTensor>& wanted) {
-  for (const io::NamedTensor& t : wanted) {
+void check_tensors(const io::Safetensors& file, const std::vector<io::TensorSource>& wanted) {
+  for (const io::TensorSource& t : wanted) {
     const io::StoredTensor* stored = file.find(t.name);
     const io::Place place{.path = file.path(), .field = t.name};
-    if (!stored) io::bad_file(place, "missing", t.tensor.str(), {}, "the checkpoint belongs to another model");
-    const std::vector<std::uint64_t> shape(t.tensor.shape().begin(), t.tensor.shape().end());
-    if (stored->shape != shape || stored->type->dtype != t.tensor.dtype()) io::bad_file(place, "the tensor does not fit", t.tensor.str(), stored->str());
+    if (!stored) io::bad_file(place, "missing", t.str(), {}, "the checkpoint belongs to another model");
+    const std::vector<std::uint64_t> shape(t.shape.begin(), t.shape.end());
+    if (stored->shape != shape || stored->type->dtype != t.dtype) io::bad_file(place, "the tensor does not fit", t.str(), stored->str());
   }
   if (file.tensors().size() != wanted.size())
     io::bad_file({.path = file.path()}, "tensors that nothing takes", std::to_string(wanted.size()) + " tensors", std::to_string(file.tensors().size()));
@@ -126,10 +124,10 @@ std::vector<Index> Checkpoints::steps() const {
 }
 
 void Checkpoints::save(const TrainingState& state) {
-  const std::vector<io::NamedTensor> params = named(state.params), moments = named(state.adamw);
-  std::vector<io::NamedTensor> ema;
+  const std::vector<io::TensorSource> params = named(state.params), states = named(state.optimizer);
+  std::vector<io::TensorSource> ema;
   if (state.ema) ema = named(state.ema->params());
-  require_finite(params, state.step), require_finite(moments, state.step), require_finite(ema, state.step);
+  require_finite(params, state.step), require_finite(states, state.step), require_finite(ema, state.step);
 
   const std::string path = path_of(state.step), aside = path + ".old";
   std::error_code none;
@@ -139,9 +137,10 @@ void Checkpoints::save(const TrainingState& state) {
   }
   io::FolderWriter out(path);
   io::save_safetensors(out.folder() + "/params.safetensors", params);
-  io::save_safetensors(out.folder() + "/optimizer.safetensors", moments);
+  io::save_safetensors(out.folder() + "/optimizer.safetensors", states);
   if (state.ema) io::save_safetensors(out.folder() + "/ema.safetensors", ema);
-  io::Manifest::About about{{"kind", "checkpoint"}, {"run", run_}, {"step", std::to_string(state.step)}, {"optimizer_steps", std::to_string(state.adamw.steps())}};
+  io::Manifest::About about{{"kind", "checkpoint"}, {"run", run_}, {"step", std::to_string(state.step)}, {"optimizer", std::string(state.optimizer.kind())},
+                        {"optimizer_steps", std::to_string(state.optimizer.steps())}};
   for (const auto& [name, text] : state.notes) about["note." + name] = text;
   out.finish(std::move(about));
   io::write_file(folder_ + "/latest", std::string(prefix) + std::to_string(state.step) + "\n");
@@ -152,19 +151,21 @@ void Checkpoints::load(const std::string& folder, TrainingState& state) const {
   const io::Manifest m = io::verify_folder(folder);
   if (const std::string run = about_of(m, folder, "run"); run != run_)
     io::bad_file({.path = folder + "/MANIFEST.json", .field = "about.run"}, "the checkpoint of another run", run_.substr(0, 12), run.substr(0, 12), "recipe, data or starting model differ");
+  if (const auto kind = m.about.find("optimizer"); kind != m.about.end() && kind->second != state.optimizer.kind())  // runs from before it had a choice name none
+    io::bad_file({.path = folder + "/MANIFEST.json", .field = "about.optimizer"}, "the states of another optimizer", std::string(state.optimizer.kind()), kind->second);
   const Index step = number_of(m, folder, "step"), optimizer_steps = number_of(m, folder, "optimizer_steps");
   if (const Index named = step_of(fs::path(folder).filename().string()); named >= 0 && named != step)
     io::bad_file({.path = folder + "/MANIFEST.json", .field = "about.step"}, "not the folder's", std::to_string(named), std::to_string(step));
   for (const auto& [name, wanted] : {std::pair{"ema.safetensors", state.ema != nullptr}})
     if (m.files.count(name) != std::size_t(wanted)) io::bad_file({.path = folder + "/" + name}, wanted ? "missing" : "not asked for");
-  const io::Safetensors params(folder + "/params.safetensors"), moments(folder + "/optimizer.safetensors");
+  const io::Safetensors params(folder + "/params.safetensors"), states(folder + "/optimizer.safetensors");
   std::optional<io::Safetensors> ema;
   check_tensors(params, named(state.params));
-  check_tensors(moments, named(state.adamw));
+  check_tensors(states, named(state.optimizer));
   if (state.ema) check_tensors(ema.emplace(folder + "/ema.safetensors"), named(state.ema->params()));
 
   assign_all(state.params, params);  // from here on nothing can be wrong but the disk
-  state.adamw.restore(optimizer_steps, [&](const char* moment, const Param& p) { return moments.load(moment + ("." + p.name()), state.params.device()); });
+  state.optimizer.restore(optimizer_steps, [&](const char* name, const Param& p) { return states.load(name + ("." + p.name()), state.params.device()); });
   if (ema) assign_all(state.ema->params(), *ema);
   state.step = step;
   state.notes.clear();

@@ -153,7 +153,7 @@ TrainReport train(const Task& task, TrainingState& state, const RunFolder& run, 
       ++report.skipped;
       if (o.say) o.say("step " + std::to_string(step + 1) + " skipped: its gradient norm " + text_of(norm) + " is an outlier");
     } else {
-      state.adamw.step(ClippedGradients{result.gradients, norm, o.clip_norm > 0 && norm > o.clip_norm ? o.clip_norm / norm : 1}, lr, at);
+      state.optimizer.step(ClippedGradients{result.gradients, norm, o.clip_norm > 0 && norm > o.clip_norm ? o.clip_norm / norm : 1}, lr, at);
       if (state.ema) state.ema->update(state.params, at);
     }
     ++state.step;

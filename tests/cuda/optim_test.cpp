@@ -34,18 +34,18 @@ struct Model {
   }
 };
 using Arrays = std::vector<std::unique_ptr<Placed<float>>>;
-Arrays on_device(TestDevice& d, const std::vector<std::vector<float>>& all) {
-  Arrays out;
-  for (std::size_t i = 0; i < all.size(); ++i) out.push_back(std::make_unique<Placed<float>>(d, all[i], i % 3 == 2));
+template <class T> std::vector<std::unique_ptr<Placed<T>>> on_device(TestDevice& d, const std::vector<std::vector<T>>& all) {
+  std::vector<std::unique_ptr<Placed<T>>> out;
+  for (std::size_t i = 0; i < all.size(); ++i) out.push_back(std::make_unique<Placed<T>>(d, all[i], i % 3 == 2));
   return out;
 }
-Doubles joined(const Arrays& all) {
+template <class T> Doubles joined(const std::vector<std::unique_ptr<Placed<T>>>& all) {
   Doubles y;
   for (const auto& x : all)
     for (double v : x->host()) y.push_back(v);
   return y;
 }
-Doubles joined(const std::vector<std::vector<float>>& all) {
+template <class T> Doubles joined(const std::vector<std::vector<T>>& all) {
   Doubles y;
   for (const auto& x : all) y.insert(y.end(), x.begin(), x.end());
   return y;
@@ -73,6 +73,45 @@ TEST_CASE("adamw: the CPU's bits, at the first step and the millionth") {
     check_equal(got[0], joined(host.p));
     check_equal(got[1], joined(host.a));
     check_equal(got[2], joined(host.b));
+  }
+}
+
+TEST_CASE("adamw8bit: the CPU's bits: parameters, codes and scales, at the first step and the millionth; gradients of every size, blocks of zeros") {
+  TestDevice d;
+  for (Index start : {Index(1), Index(1000000)}) {
+    Model host;
+    const std::size_t n = host.p.size();
+    for (auto& g : host.g)
+      for (std::size_t i = 0; i < g.size(); ++i) g[i] = i / 256 % 3 == 1 ? 0 : g[i] * std::pow(10.f, -float(i % 9));
+    std::vector<std::vector<std::uint8_t>> m, r;
+    std::vector<std::vector<float>> m_scale, r_scale;
+    for (const auto& p : host.p) {
+      m.push_back(std::vector<std::uint8_t>(p.size())), r.push_back(m.back());
+      m_scale.push_back(std::vector<float>((p.size() + std::size_t(moments_block) - 1) / std::size_t(moments_block))), r_scale.push_back(m_scale.back());
+    }
+    const Results got = repeatable([&] {
+      const Model fresh;
+      const auto p = on_device(d, fresh.p), g = on_device(d, host.g), ms = on_device(d, m_scale), rs = on_device(d, r_scale);
+      const auto m8 = on_device(d, m), r8 = on_device(d, r);
+      const auto t = list<AdamW8bitTensor>(n, [&](std::size_t i) {
+        return AdamW8bitTensor{p[i]->data(), g[i]->data(), m8[i]->data(), r8[i]->data(), ms[i]->data(), rs[i]->data(), Index(fresh.p[i].size()), i % 2 ? 0 : 0.1};
+      });
+      for (Index step = start; step < start + 3; ++step) adamw8bit(d.ctx, {t.data(), Index(n), 1e-2, 0.9, 0.999, 1e-8, step, 0.5});
+      return Results{joined(p), joined(m8), joined(r8), joined(ms), joined(rs)};
+    });
+    const auto t = list<AdamW8bitTensor>(n, [&](std::size_t i) {
+      return AdamW8bitTensor{host.p[i].data(), host.g[i].data(), m[i].data(), r[i].data(), m_scale[i].data(), r_scale[i].data(), Index(host.p[i].size()), i % 2 ? 0 : 0.1};
+    });
+    for (Index step = start; step < start + 3; ++step) on_cpu().adamw8bit({t.data(), Index(n), 1e-2, 0.9, 0.999, 1e-8, step, 0.5});
+    if (sspo::cpu::default_isa() == sspo::cpu::Isa::baseline) {  // a number halfway between two may fall to either side there
+      CHECK(error(got[0], joined(host.p)) <= 1e-3);
+      continue;
+    }
+    CHECK(got[0] == joined(host.p));
+    CHECK(got[1] == joined(m));
+    CHECK(got[2] == joined(r));
+    CHECK(got[3] == joined(m_scale));
+    CHECK(got[4] == joined(r_scale));
   }
 }
 
@@ -113,6 +152,7 @@ TEST_CASE("ema: the CPU's bits; what is reached stays; nothing to do") {
   CHECK(same.host() == before);
   ema(d.ctx, {nullptr, 0, 0.9});
   adamw(d.ctx, {nullptr, 0, 1e-2, 0.9, 0.999, 1e-8, 1});
+  adamw8bit(d.ctx, {nullptr, 0, 1e-2, 0.9, 0.999, 1e-8, 1});
   sgd(d.ctx, {nullptr, 0, 1e-2, 0.9});
   no_findings();
 }
@@ -125,6 +165,14 @@ TEST_CASE("optimizers: traffic" * doctest::skip(!checking())) {
   reset_counters();
   adamw(d.ctx, {&t, 1, 1e-2, 0.9, 0.999, 1e-8, 1});
   check_traffic("adamw", 16.0 * n, 12.0 * n);
+  // Moments of 8 bits: 16 bytes a number, and two scales, read and written, a block. (The maps in shared memory are looked up at random.)
+  const Placed<std::uint8_t> m8(d, std::vector<std::uint8_t>(std::size_t(n))), r8(d, std::vector<std::uint8_t>(std::size_t(n)));
+  const Placed<float> m_scale(d, std::vector<float>(std::size_t(n / moments_block))), r_scale(d, std::vector<float>(std::size_t(n / moments_block)));
+  const AdamW8bitTensor t8{p.data(), g.data(), m8.data(), r8.data(), m_scale.data(), r_scale.data(), n, 0.1};
+  reset_counters();
+  adamw8bit(d.ctx, {&t8, 1, 1e-2, 0.9, 0.999, 1e-8, 1});
+  const KernelCounters eight = traffic("adamw8bit");
+  CHECK(double(eight.sectors_read + eight.sectors_written) <= 1.02 * (16 * double(n) / 32 + 4 * double(n) / double(moments_block)));
   // One large tensor, odd sizes, many small ones: the floor is each array once.
   for (const std::vector<Index>& sizes : {std::vector<Index>{1 << 16}, {4099, 320, 64 * 77}, std::vector<Index>(40, 320)}) {
     std::vector<std::unique_ptr<Placed<float>>> arrays;

@@ -157,6 +157,6 @@ TEST_CASE("checkpoint: never holds a number that is not finite") {
 
 TEST_CASE("adamw: restore refuses moments that do not fit") {
   SmallRun run;
-  check_error([&] { run.adamw.restore(3, [](const char*, const Param&) { return zeros({2}); }); }, {"the moment m does not fit the parameter 'layer.weight'"});
+  check_error([&] { run.adamw.restore(3, [](const char*, const Param&) { return zeros({2}); }); }, {"the state m does not fit the parameter 'layer.weight'"});
   check_error([&] { run.adamw.restore(-1, nullptr); }, {"no number of steps"});
 }

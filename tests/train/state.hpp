@@ -10,7 +10,7 @@ namespace sspo::testing {
 struct SmallRun {
   explicit SmallRun(std::uint64_t seed = 1, Index width = 5, bool with_ema = true)
       : params(Device::cpu(), Rng{seed}), layer(params / "layer", 3, width), adamw(params, {.lr = 0.01}), average(params, 0.9),
-        state{.params = params, .adamw = adamw, .ema = with_ema ? &average : nullptr} {}
+        state{.params = params, .optimizer = adamw, .ema = with_ema ? &average : nullptr} {}
   Gradients gradients(Index step) const {
     const Tensor x = normal(Rng{7} / "x" / step, {4, 3});
     return backward(mean(square(layer(x))));

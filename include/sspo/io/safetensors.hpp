@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sspo/base/function.hpp"
 #include "sspo/io/file.hpp"
 #include "sspo/tensor/tensor.hpp"
 
@@ -72,8 +73,17 @@ struct NamedTensor {
   std::string name;
   Tensor tensor;
 };
+// The same, read when its turn to be written comes: of tensors that lie in files, one at a time is in memory.
+struct TensorSource {
+  std::string name;
+  Shape shape;
+  DType dtype;
+  Function<Tensor()> read;
+  std::string str() const { return shape.str() + " " + std::string(name_of(dtype)); }
+};
 // The largest element type first, then by name; the data begin on a multiple of 8. Replaces PATH whole or not at all.
 // Error{input}: a name twice, not UTF-8, or "__metadata__". Error{io} as FileWriter.
 void save_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors, const Metadata& metadata = {});
+void save_safetensors(const std::string& path, const std::vector<TensorSource>& tensors, const Metadata& metadata = {});
 
 }  // namespace sspo::io

@@ -7,6 +7,7 @@
 
 #include "sspo/base/rng.hpp"
 #include "sspo/grad/backward.hpp"
+#include "sspo/nn/state_tensor.hpp"
 #include "sspo/ops/create.hpp"
 
 namespace sspo {
@@ -20,9 +21,11 @@ class Param {
   bool trainable() const { return state_->trainable; }
   void set_trainable(bool yes) { state_->trainable = yes; }
   Tensor value() const;                     // without its node: numbers alone
+  Tensor master() const;                    // the f32 numbers that are trained: value(), or a copy of what Params::keep_masters took
+  bool master_kept() const { return state_->master.has_value(); }
   operator Tensor() const;                  // NOLINT: tracked if trainable, in the compute dtype
   const Tensor* gradient(const Gradients& g) const { return g.find(state_->leaf.get()); }
-  // New numbers, in place. A graph that saved the old ones refuses to be differentiated afterwards.
+  // New numbers (the master's, where it is kept elsewhere), in place. A graph that saved the old ones refuses to be differentiated afterwards.
   void assign(const Tensor& value, Site at = Site::current());
   void changed();                           // for those who wrote through value(): optimizers
 
@@ -33,6 +36,7 @@ class Param {
     Tensor value;
     Shared<const Node> leaf;
     std::optional<DType> compute;
+    std::optional<StateTensor> master;
     bool trainable = true, used = false;
   };
   explicit Param(Shared<State> state) : state_(std::move(state)) {}
@@ -73,6 +77,9 @@ class Params {
   // Models get copies in this dtype from now on; the numbers, their gradients and what optimizers see stay as they are:
   // f32 masters of a model that computes in bf16. Returns itself.
   Params& compute_in(DType dtype, Site at = Site::current());
+  // Each parameter's f32 numbers go to `keep` and it holds their copy in `dtype` alone: models see the same bits as with compute_in,
+  // and gradients are f32 as they are there. One parameter after the other: no second copy of all.
+  Params& keep_masters(DType dtype, const Keep& keep, Site at = Site::current());
   void require_all_used(Site at = Site::current()) const;  // throws Error listing what no layer asked for
   std::string nearest(const std::string& name) const;      // "the nearest names are 'a', 'b', 'c'"
 

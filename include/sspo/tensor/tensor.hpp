@@ -34,6 +34,7 @@ class Storage {
   std::string label;  // a parameter's name; empty otherwise
   // What a backend derived from this storage's contents, e.g. packed panels of a weight; see Params.
   mutable Shared<void> derived;
+  bool derives = true;  // false: nothing of the kind, for those who would rather have the memory
 
  private:
   Device device_;

@@ -2,8 +2,8 @@
 //   Checkpoints checkpoints("run/checkpoints", digest_of_the_recipe);
 //   if (!checkpoints.resume(state, say)) ...;                 // the newest valid one; false: there is none yet
 //   checkpoints.save(state);   checkpoints.prune(3);          // in this order: what is finished stays until the next one is
-// step-N holds params.safetensors (f32 masters), optimizer.safetensors (m.NAME, v.NAME), perhaps ema.safetensors, all in the
-// engine's own layout, and MANIFEST.json. `latest` is a hint for people; nothing is read from it.
+// step-N holds params.safetensors (f32 masters), optimizer.safetensors (its states: m.NAME, v.NAME of AdamW; recipes/README.md), perhaps
+// ema.safetensors, all in the engine's own layout, and MANIFEST.json. `latest` is a hint for people; nothing is read from it.
 #pragma once
 #include <map>
 #include <string>
@@ -18,7 +18,7 @@ namespace sspo {
 // All that a run needs to go on. Random numbers, place in the data, learning rate and phase follow from the step.
 struct TrainingState {
   Params& params;
-  AdamW& adamw;
+  Optimizer& optimizer;
   Ema* ema = nullptr;
   Index step = 0;                                // finished steps
   std::map<std::string, std::string> notes = {};  // what else must be remembered, by plain names

@@ -1,0 +1,110 @@
+// 8-bit moments in packs: codes to numbers and back, by tables that fit in the first-level cache (kernels/moment_map.hpp).
+//   Pack<float> m = decode_signed(load_codes(codes, lanes)) * scale;
+//   store_codes(encode_signed(m * (1 / scale)), codes, lanes);
+#pragma once
+#include <bit>
+
+#include "cpu/isa/each_pack.hpp"
+#include "kernels/moment_map.hpp"
+
+namespace sspo::cpu::SSPO_ISA {
+namespace {
+
+using F8 = Pack<float>;
+using I8 = Pack<std::int32_t>;
+
+// The code of x from its first bits: an entry for every 2^-K of a power of two holds the lowest code there (8 bits) and, above it,
+// the bits of x within that entry beyond which the code is one more. One look-up in place of a search.
+template <int Bits>
+struct CodeTable {
+  static constexpr int K = Bits, shift = 23 - K, below = Bits == 6 ? 21 : 25;  // 2^-below is nearer to 0 than to the smallest number
+  static constexpr std::int32_t first = (127 - below) << 23, last = 127 << 23;  // bits of 2^-below and of 1
+  static constexpr int entries = ((last - first) >> shift) + 1;
+  static constexpr std::int32_t rest = (1 << shift) - 1;
+  alignas(64) std::int32_t entry[entries]{};
+
+  consteval CodeTable(const kernels::MomentMap<Bits>& map) {
+    int code = 0;
+    for (int i = 0; i < entries; ++i) {
+      const std::int32_t begin = first + (i << shift);
+      while (std::bit_cast<float>(begin) > map.middle[std::size_t(code)]) ++code;
+      const std::int32_t middle = std::bit_cast<std::int32_t>(map.middle[std::size_t(code)]), beyond = middle - begin < rest ? middle - begin : rest;
+      if (std::bit_cast<float>(begin + rest) > map.middle[std::size_t(code) + (code < map.top)]) throw "an entry holds two middles";
+      entry[i] = code | beyond << 8;
+    }
+  }
+};
+constexpr kernels::SignedMap signed_map{};
+constexpr kernels::PositiveMap positive_map{};
+alignas(64) constexpr CodeTable<6> signed_codes{signed_map};
+alignas(64) constexpr CodeTable<7> positive_codes{positive_map};
+
+inline I8 gather(const std::int32_t* table, I8 at) {
+#if defined(__AVX512F__)
+  return (I8::V)_mm512_i32gather_epi32((__m512i)at.v, table, 4);
+#elif defined(__AVX2__) && SSPO_SIMD_BYTES == 32
+  return (I8::V)_mm256_i32gather_epi32(table, (__m256i)at.v, 4);
+#else
+  I8 r;
+  for (int i = 0; i < I8::size; ++i) r.v[i] = table[at.v[i]];
+  return r;
+#endif
+}
+inline F8 gather(const float* table, I8 at) {
+#if defined(__AVX512F__)
+  return (F8::V)_mm512_i32gather_ps((__m512i)at.v, table, 4);
+#elif defined(__AVX2__) && SSPO_SIMD_BYTES == 32
+  return (F8::V)_mm256_i32gather_ps(table, (__m256i)at.v, 4);
+#else
+  F8 r;
+  for (int i = 0; i < F8::size; ++i) r.v[i] = table[at.v[i]];
+  return r;
+#endif
+}
+
+inline I8 load_codes(const std::uint8_t* p, Part part) {
+  alignas(SSPO_SIMD_BYTES) std::int32_t lanes[I8::size] = {};
+  for (Index i = 0; i < part.n; ++i) lanes[i] = p[i];
+  return I8::load(lanes);
+}
+inline I8 load_codes(const std::uint8_t* p, Full) {
+#if defined(__AVX512F__)
+  return (I8::V)_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif defined(__AVX2__) && SSPO_SIMD_BYTES == 32
+  return (I8::V)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#else
+  return load_codes(p, Part{I8::size});
+#endif
+}
+inline void store_codes(I8 codes, std::uint8_t* p, Part part) {
+  for (Index i = 0; i < part.n; ++i) p[i] = std::uint8_t(codes.v[i]);
+}
+inline void store_codes(I8 codes, std::uint8_t* p, Full) {
+#if defined(__AVX512F__)
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8((__m512i)codes.v));
+#elif defined(__AVX2__) && SSPO_SIMD_BYTES == 32
+  const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128((__m256i)codes.v), _mm256_extracti128_si256((__m256i)codes.v, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+#else
+  store_codes(codes, p, Part{I8::size});
+#endif
+}
+
+inline F8 decode_signed(I8 codes) {
+  const I8 size = I8(codes.v & 127), sign = I8((codes.v & 128) << 24);
+  return from_bits(I8(to_bits(gather(signed_map.value.data(), size)).v | sign.v));
+}
+inline F8 decode_positive(I8 codes) { return gather(positive_map.value.data(), codes); }
+
+template <int Bits>
+inline I8 encode(const CodeTable<Bits>& table, F8 size) {  // NaN: as 1, its block's scale is NaN
+  using Table = CodeTable<Bits>;
+  const I8 bits = max(min(to_bits(size), I8(Table::last)), I8(Table::first)), at = I8(bits.v - Table::first);
+  const I8 entry = gather(table.entry, I8(at.v >> Table::shift));
+  return I8((entry.v & 255) - (I8::V)((at.v & Table::rest) > (entry.v >> 8)));  // a comparison that holds is -1
+}
+inline I8 encode_signed(F8 share) { return I8(encode(signed_codes, abs(share)).v | ((to_bits(share).v >> 24) & 128)); }
+inline I8 encode_positive(F8 share) { return max(encode(positive_codes, share), I8(-(I8::V)(share > F8(0.f)))); }
+
+}  // namespace
+}  // namespace sspo::cpu::SSPO_ISA

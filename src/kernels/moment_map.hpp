@@ -1,0 +1,40 @@
+// The numbers that an 8-bit moment can be: a dynamic map (Dettmers et al. 2021, arXiv 2110.02861, section 1.3), which spends its codes on
+// decades: of (10^-(e+1), 10^-e] it has 2^(Bits-e), evenly spaced, e = 0 ... Bits. Large numbers are told apart finely, small ones
+// are not lost: the step relative to the number is at most 0.9/2^(Bits-e) / 0.1.
+//   SignedMap, Bits = 6: code = sign << 7 | magnitude, 127 magnitudes from 1e-6 to 1      for m
+//   PositiveMap, Bits = 7: 255 numbers from 1e-7 to 1                                     for √v
+// Code 0 is 0. A block's numbers are given as shares of its largest size, which is 1, exactly.
+#pragma once
+#include <array>
+#include <cstdint>
+
+namespace sspo::kernels {
+
+template <int Bits>
+struct MomentMap {
+  static constexpr int top = (2 << Bits) - 1;  // the code of 1
+  std::array<float, std::size_t(top) + 1> value{};   // ascending
+  std::array<float, std::size_t(top) + 1> middle{};  // middle[c]: halfway to the next; a number above it is nearer to that one
+
+  consteval MomentMap() {
+    int code = 0;
+    for (int e = Bits; e >= 0; --e) {
+      double decade = 1;
+      for (int i = 0; i < e; ++i) decade /= 10;
+      const int count = 1 << (Bits - e);
+      for (int j = 1; j <= count; ++j) value[std::size_t(++code)] = float(decade * (0.1 + 0.9 * j / count));
+    }
+    for (std::size_t c = 0; c < std::size_t(top); ++c) middle[c] = float((double(value[c]) + double(value[c + 1])) / 2);
+    middle[std::size_t(top)] = 1e30f;
+  }
+  // The nearest number's code, the lower one of two equally near: the definition; kernels find it quicker. x >= 0
+  constexpr int nearest(float x) const {
+    int code = 0;
+    while (code < top && x > middle[std::size_t(code)]) ++code;
+    return code;
+  }
+};
+using SignedMap = MomentMap<6>;
+using PositiveMap = MomentMap<7>;
+
+}  // namespace sspo::kernels
