@@ -90,11 +90,29 @@ inline void store_codes(I8 codes, std::uint8_t* p, Full) {
 #endif
 }
 
-inline F8 decode_signed(I8 codes) {
-  const I8 size = I8(codes.v & 127), sign = I8((codes.v & 128) << 24);
-  return from_bits(I8(to_bits(gather(signed_map.value.data(), size)).v | sign.v));
-}
-inline F8 decode_positive(I8 codes) { return gather(positive_map.value.data(), codes); }
+// AVX-512 holds a map's slopes and offsets in two registers; the others look numbers up. The same bits.
+template <int Bits>
+struct Decoder {
+#if defined(__AVX512F__)
+  alignas(64) float slope[16]{}, offset[16]{};  // by the exponent of 2 code + 1, of which its last 4 bits tell; of code 0 both are 0
+  consteval Decoder(const kernels::MomentMap<Bits>& map) {
+    for (std::size_t k = 0; k <= Bits; ++k) slope[(128 + k) & 15] = map.slope[k], offset[(128 + k) & 15] = map.offset[k];
+  }
+  F8 operator()(I8 codes) const {
+    const __m512i bits = (__m512i)_mm512_cvtepi32_ps((__m512i)(codes.v + codes.v + 1)), exponent = _mm512_srli_epi32(bits, 23);
+    const F8 t = from_bits(I8(((I8::V)bits & 0x7fffff) | 0x3f800000));
+    return fma(t, F8((F8::V)_mm512_permutexvar_ps(exponent, _mm512_load_ps(slope))), F8((F8::V)_mm512_permutexvar_ps(exponent, _mm512_load_ps(offset))));
+  }
+#else
+  const kernels::MomentMap<Bits>& map;
+  F8 operator()(I8 codes) const { return gather(map.value.data(), codes); }
+#endif
+};
+constexpr Decoder<6> signed_numbers{signed_map};
+constexpr Decoder<7> positive_numbers{positive_map};
+
+inline F8 decode_signed(I8 codes) { return from_bits(I8(to_bits(signed_numbers(I8(codes.v & 127))).v | ((codes.v & 128) << 24))); }
+inline F8 decode_positive(I8 codes) { return positive_numbers(codes); }
 
 template <int Bits>
 inline I8 encode(const CodeTable<Bits>& table, F8 size) {  // NaN: as 1, its block's scale is NaN
