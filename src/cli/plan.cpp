@@ -36,7 +36,7 @@ std::uint64_t frozen_bytes(const Part<Model>& part) { return part.frozen ? tenso
 std::uint64_t unet_bytes(const TrainModel& m) {
   std::uint64_t bytes = m.lora ? 0 : frozen_bytes(m.unet);  // adapters share the weights
   for (const Param& p : m.trained)
-    if (p.name().starts_with("unet.")) bytes += in_blocks(std::uint64_t(p.shape().numel()) * 4);
+    if (p.name().starts_with("unet.")) bytes += in_blocks(std::uint64_t(p.shape().numel()) * size_of(p.value().dtype()));  // as the policy's
   return bytes;
 }
 
@@ -233,6 +233,8 @@ MemoryPlan plan_memory(const Recipe& r, const TrainData& data, const PlanOptions
       Params& made = numbers.emplace_back(device, Rng{6});
       references.push_back(m.lora ? with_adapters(m, made) : UNet(made, m.unet.config));
       numbers.back().frozen().compute_in(m.dtype);
+      std::uint64_t none = 0;
+      if (masters_on_disk(r)) numbers.back().keep_masters(m.dtype, kept_nowhere(none));
     }
   if (!references.empty() && objective_named(r.text("objective")).second == SecondImage::self_sampled) {
     const Index n = r.integer("sampling.batch") * (r.number("sampling.guidance") > 1 ? 2 : 1);

@@ -21,10 +21,12 @@ UNet with_adapters(TrainModel& m, Params& numbers) {
   return UNet(Scope(*m.unet.frozen, "").with(adapters), m.unet.config);
 }
 
-std::shared_ptr<const UNet> load_policy(TrainModel& m, const std::string& folder, const Device& device) {
-  const LoadOptions options{.dtype = DType::f32, .device = device};
+std::shared_ptr<const UNet> load_policy(TrainModel& m, const std::string& folder, const Device& device, bool narrow) {
+  const LoadOptions options{.dtype = narrow ? m.dtype : DType::f32, .device = device};
   if (!m.lora) {
     Params numbers = load_params<UNet>(m.unet.config, folder + "/unet", {}, options);
+    if (narrow)
+      for (const Param& p : numbers) p.value().storage()->derives = false;
     return std::make_shared<const UNet>(numbers.frozen().compute_in(m.dtype), m.unet.config);
   }
   Params wanted = Params::shapes_only();

@@ -11,8 +11,9 @@ namespace sspo::cli {
 
 void save_policy(const TrainModel& m, const Params& from, const std::string& folder);
 // Frozen, in the arithmetic and the kernels of training. Adapters stand upon the one copy of the weights that they are for: where they
-// are the policy's own, or B is still 0 in both, every number that the model gives is the policy's.
-std::shared_ptr<const UNet> load_policy(TrainModel& m, const std::string& folder, const Device& device);
+// are the policy's own, or B is still 0 in both, every number that the model gives is the policy's. `narrow`: weights in the model's own
+// type alone, without f32 masters and without a copy in kernels' own form.
+std::shared_ptr<const UNet> load_policy(TrainModel& m, const std::string& folder, const Device& device, bool narrow = false);
 // What its numbers are: the hash of its file, and of what adapters stand upon.
 std::string policy_hash(const TrainModel& m, const std::string& folder);
 bool policy_there(const TrainModel& m, const std::string& folder);

@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 
+#include "cli/train_optimizer.hpp"
 #include "cli/train_policy.hpp"
 #include "cli/train_tasks.hpp"
 #include "sspo/train/replay.hpp"
@@ -29,7 +30,8 @@ class ReferenceModels {
       loaded_.splice(loaded_.begin(), loaded_, there);
     } else {
       while (Index(loaded_.size()) >= keep_) loaded_.pop_back();  // before the next one is read: never one more
-      loaded_.emplace_front(i, load_policy(c_.model, folder(i), c_.device));  // as the policy computes
+      // as the policy computes; where masters are on disk the policy is in its own type alone, and so is this
+      loaded_.emplace_front(i, load_policy(c_.model, folder(i), c_.device, masters_on_disk(c_.recipe)));
     }
     return [model = loaded_.front().second](const Tensor& x, const Tensor& t, const Tensor& text) { return (*model)(x, t, text); };
   }

@@ -85,10 +85,10 @@ void save_safetensors(const std::string& path, const std::vector<NamedTensor>& t
     if (!t.tensor.defined()) cannot_save(t.name, "no tensor under this name");
     sources.push_back({t.name, t.tensor.shape(), t.tensor.dtype(), [x = t.tensor] { return x; }});
   }
-  save_safetensors(path, sources, metadata);
+  stream_safetensors(path, sources, metadata);
 }
 
-void save_safetensors(const std::string& path, const std::vector<TensorSource>& tensors, const Metadata& metadata) {
+void stream_safetensors(const std::string& path, const std::vector<TensorSource>& tensors, const Metadata& metadata) {
   const std::vector<const TensorSource*> order = in_file_order(tensors);
   const std::string header = write_safetensors_header(laid_out(order), metadata);
   std::string length;

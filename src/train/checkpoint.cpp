@@ -136,9 +136,9 @@ void Checkpoints::save(const TrainingState& state) {
     if (const std::error_code error = io::move_path(path, aside)) io_error(path, "cannot be moved aside: " + error.message());
   }
   io::FolderWriter out(path);
-  io::save_safetensors(out.folder() + "/params.safetensors", params);
-  io::save_safetensors(out.folder() + "/optimizer.safetensors", states);
-  if (state.ema) io::save_safetensors(out.folder() + "/ema.safetensors", ema);
+  io::stream_safetensors(out.folder() + "/params.safetensors", params);
+  io::stream_safetensors(out.folder() + "/optimizer.safetensors", states);
+  if (state.ema) io::stream_safetensors(out.folder() + "/ema.safetensors", ema);
   io::Manifest::About about{{"kind", "checkpoint"}, {"run", run_}, {"step", std::to_string(state.step)}, {"optimizer", std::string(state.optimizer.kind())},
                         {"optimizer_steps", std::to_string(state.optimizer.steps())}};
   for (const auto& [name, text] : state.notes) about["note." + name] = text;

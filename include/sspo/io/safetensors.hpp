@@ -84,6 +84,6 @@ struct TensorSource {
 // The largest element type first, then by name; the data begin on a multiple of 8. Replaces PATH whole or not at all.
 // Error{input}: a name twice, not UTF-8, or "__metadata__". Error{io} as FileWriter.
 void save_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors, const Metadata& metadata = {});
-void save_safetensors(const std::string& path, const std::vector<TensorSource>& tensors, const Metadata& metadata = {});
+void stream_safetensors(const std::string& path, const std::vector<TensorSource>& tensors, const Metadata& metadata = {});
 
 }  // namespace sspo::io
