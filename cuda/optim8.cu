@@ -37,39 +37,42 @@ struct Tensor8 {
   float decay;
   bool wide;  // p and g begin at multiples of 16 bytes, m and r of 4
 };
-constexpr kernels::SignedMap signed_map{};
-constexpr kernels::PositiveMap positive_map{};
+template <int Bits> struct Decades {  // a map by its formulas; of Bits = 6 the last of each is not used
+  float slope[8], offset[8], steps[8], start[8], bound[8];
+};
+constexpr int decade_numbers = int(sizeof(Decades<7>) / sizeof(float));
 struct Table8 {
   int count = 0;
   unsigned end[tensors_at_once];  // blocks of moments of the tensors up to and with this one
   Tensor8 tensors[tensors_at_once];
-  float signed_value[signed_map.top + 1], positive_value[positive_map.top + 1];
+  Decades<6> signed_decades;
+  Decades<7> positive_decades;
 };
 
-// The code of the number nearest to x >= 0, of two equally near the lower: guessed from the decade's formula, then set right by the
-// map's own numbers.
-template <int Bits> SSPO_DEVICE int nearest(const float* value, float x) {
-  constexpr int top = (2 << Bits) - 1;
-  if (!(x < 1.f)) return top;  // NaN, too: its block's scale is NaN
-  float share = x;  // of the decade's upper end
-  int count = 1 << Bits;
-  for (int e = 0; e < Bits && share <= 0.1f; ++e) share *= 10.f, count /= 2;
-  const float j = (share - 0.1f) * (float(count) / 0.9f);
-  int code = count - 1 + (j > 0.f ? int(j + 0.5f) : 0);
-  code = code < top ? code : top;
-  while (code < top && x > product(0.5f, value[code] + value[code + 1])) ++code;
-  while (code > 0 && !(x > product(0.5f, value[code - 1] + value[code]))) --code;
-  return code;
+template <int Bits> SSPO_DEVICE float number_of(const Decades<Bits>& d, int code) {
+  int k = 0;
+#pragma unroll
+  for (int i = 1; i <= Bits; ++i) k += code >= 1 << i;
+  const float t = float(2 * code + 1) / float(2 << k);  // a power of 2: exact
+  return code == 0 ? 0.f : std::fma(t, d.slope[k], d.offset[k]);
+}
+template <int Bits> SSPO_DEVICE int code_of(const Decades<Bits>& d, float x) {  // x >= 0
+  if (!(x < 1.f)) return (2 << Bits) - 1;  // NaN, too: its block's scale is NaN
+  int k = 0;
+#pragma unroll
+  for (int i = 0; i < Bits; ++i) k += x > d.bound[i];
+  const float y = std::fma(x, d.steps[k], d.start[k]);
+  return y > 0.f ? int(std::rint(y)) : 0;
 }
 
 // Owns:  warp = one block of 256 numbers; lane = 8 of them, in two packs of 4, or every 32nd where they do not lie in packs.
 // Costs: p read and written, g read, a byte of each moment read and written: 16.06 bytes a number.
 __global__ void __launch_bounds__(threads) adamw8bit_tensors(Table8 table, Rates rates) {
-  SSPO_SHARED(float, signed_value, [signed_map.top + 1]);
-  SSPO_SHARED(float, positive_value, [positive_map.top + 1]);
-  for (int i = int(threadIdx.x); i <= positive_map.top; i += threads) {  // 1. the maps, from the arguments
-    positive_value[i] = table.positive_value[i];
-    if (i <= signed_map.top) signed_value[i] = table.signed_value[i];
+  SSPO_SHARED(Decades<6>, for_m, );
+  SSPO_SHARED(Decades<7>, for_r, );
+  if (const int i = int(threadIdx.x); i < decade_numbers) {  // 1. the maps, from the arguments
+    reinterpret_cast<float*>(&for_m)[i] = reinterpret_cast<const float*>(&table.signed_decades)[i];
+    reinterpret_cast<float*>(&for_r)[i] = reinterpret_cast<const float*>(&table.positive_decades)[i];
   }
   __syncthreads();
   const unsigned block = blockIdx.x * blocks_a_thread_block + threadIdx.x / 32;
@@ -110,7 +113,7 @@ __global__ void __launch_bounds__(threads) adamw8bit_tensors(Table8 table, Rates
   float most_m = 0, most_r = 0;
 #pragma unroll
   for (int k = 0; k < kept; ++k) {  // 3. the step
-    const float size = signed_value[codes[0][k] & 127], m0 = product(codes[0][k] & 128 ? -size : size, m_scale), r0 = product(positive_value[codes[1][k]], r_scale);
+    const float size = number_of(for_m, codes[0][k] & 127), m0 = product(codes[0][k] & 128 ? -size : size, m_scale), r0 = product(number_of(for_r, codes[1][k]), r_scale);
     const float gk = product(g[k], rates.scale);
     m[k] = std::fma(gk - m0, rates.one_less_beta1, m0);
     r[k] = std::sqrt(std::fma(product(gk, gk), rates.one_less_beta2, product(product(r0, r0), rates.beta2)));
@@ -125,8 +128,8 @@ __global__ void __launch_bounds__(threads) adamw8bit_tensors(Table8 table, Rates
 #pragma unroll
   for (int k = 0; k < kept; ++k) {  // 5. rounded
     const float x = product(m[k], m_share), y = product(r[k], r_share);
-    const int code = nearest<7>(positive_value, y);
-    codes[0][k] = std::uint8_t(nearest<6>(signed_value, std::fabs(x)) | (std::signbit(x) ? 128 : 0));
+    const int code = code_of(for_r, y);
+    codes[0][k] = std::uint8_t(code_of(for_m, std::fabs(x)) | (std::signbit(x) ? 128 : 0));
     codes[1][k] = std::uint8_t(y > 0 && code == 0 ? 1 : code);
   }
   if (packs) {
@@ -159,8 +162,13 @@ void adamw8bit(const Context& ctx, const AdamW8bitArgs& a) {
   const double bias1 = 1 - power(a.beta1, a.step), bias2 = 1 - power(a.beta2, a.step);
   const Rates rates{float(a.grad_scale), float(1 - a.beta1), float(a.beta2), float(1 - a.beta2), float(a.lr / bias1), float(1 / std::sqrt(bias2)), float(a.eps)};
   Table8 table;
-  std::copy(signed_map.value.begin(), signed_map.value.end(), table.signed_value);
-  std::copy(positive_map.value.begin(), positive_map.value.end(), table.positive_value);
+  constexpr kernels::SignedMap signed_map{};
+  constexpr kernels::PositiveMap positive_map{};
+  const auto fill = [](auto& d, const auto& map) {
+    const auto each = [](float (&to)[8], const auto& from) { std::copy(from.begin(), from.end(), to); };
+    each(d.slope, map.slope), each(d.offset, map.offset), each(d.steps, map.steps), each(d.start, map.start), each(d.bound, map.bound);
+  };
+  fill(table.signed_decades, signed_map), fill(table.positive_decades, positive_map);
   Index blocks = 0;
   bool begun = false;
   const auto flush = [&] {
