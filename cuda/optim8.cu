@@ -109,7 +109,9 @@ __global__ void __launch_bounds__(threads) adamw8bit_tensors(Table8 table, Rates
       codes[0][k] = i < n ? t.m[at] : std::uint8_t(0), codes[1][k] = i < n ? t.r[at] : std::uint8_t(0);
     }
   }
-  const float m_scale = t.m_scale[own], r_scale = t.r_scale[own];
+  float m_scale = 0, r_scale = 0;
+  if (lane == 0) m_scale = t.m_scale[own], r_scale = t.r_scale[own];  // by the one that will write them
+  m_scale = __shfl_sync(whole_warp, m_scale, 0), r_scale = __shfl_sync(whole_warp, r_scale, 0);
   float most_m = 0, most_r = 0;
 #pragma unroll
   for (int k = 0; k < kept; ++k) {  // 3. the step
