@@ -8,8 +8,11 @@
 
 namespace sspo::cli {
 
+// Weights that the CPU's kernels hold a second time in training, where memory is short: all of a small model's.
+inline constexpr std::size_t packed_in_training = std::size_t(512) << 20;
+
 // budget: most bytes in use, 0: no limit.
-inline Device device_of(const DeviceOptions& o, std::size_t budget = 0) {
+inline Device device_of(const DeviceOptions& o, std::size_t budget = 0, std::size_t packed_weights = SIZE_MAX) {
   if (o.device == "cpu" && (o.tf32 || o.cuda_graphs || o.matmul != "own" || o.conv != "own" || o.attention != "own"))
     fail({.op = "device", .what = "--tf32, --cuda-graphs, --matmul, --conv and --attention are about CUDA's kernels", .expected = "--device cuda or cuda-sim", .got = "--device cpu"}, Site{});
 #if SSPO_CLI_CUDA
@@ -20,7 +23,7 @@ inline Device device_of(const DeviceOptions& o, std::size_t budget = 0) {
 #endif
   if (o.device != "cpu")
     fail({.op = "device", .what = "this build has no such device", .expected = "cpu", .got = o.device, .hint = "configure with -DSSPO_CUDA_SIM=ON", .kind = ErrorKind::internal}, Site{});
-  return Device::cpu({.threads = o.threads, .isa = o.isa, .budget = budget});
+  return Device::cpu({.threads = o.threads, .isa = o.isa, .budget = budget, .packed_weights = packed_weights});
 }
 
 inline DType dtype_of(const DeviceOptions& o) {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <functional>
 
+#include "cli/device.hpp"
 #include "cli/train_optimizer.hpp"
 #include "cli/train_phase.hpp"
 #include "cli/train_policy.hpp"
@@ -194,9 +195,11 @@ std::uint64_t state_bytes(const Recipe& r, const Params& trained) {
 
 MemoryPlan plan_memory(const Recipe& r, const TrainData& data, const PlanOptions& o) {
   constexpr std::uint64_t large = std::uint64_t(256) << 20;  // bytes of weights
-  Device device = rehearsal_device(o.cpu);
+  CpuOptions cpu = o.cpu;
+  cpu.packed_weights = packed_in_training;
+  Device device = rehearsal_device(cpu);
   TrainModel m = make_train_model(r, data, device, false);
-  if (device.memory().in_use < large) device = Device::cpu(o.cpu), m = make_train_model(r, data, device, false);
+  if (device.memory().in_use < large) device = Device::cpu(cpu), m = make_train_model(r, data, device, false);
   MemoryPlan plan;
   Keep keep;
   if (masters_on_disk(r)) m.trained.keep_masters(m.dtype, keep = kept_nowhere(plan.scratch));

@@ -69,7 +69,7 @@ TrainSummary fill_caches(const Recipe& recipe, const TrainData& data, TrainModel
 TrainSummary train(const TrainCommand& o) {
   const Recipe recipe = read_recipe(o.recipe, o.settings);
   check_folder(o);
-  const Device device = device_of(o.device, o.max_memory.empty() ? 0 : bytes_of(o.max_memory));
+  const Device device = device_of(o.device, o.max_memory.empty() ? 0 : bytes_of(o.max_memory), packed_in_training);
   std::error_code none;
   const bool begun = fs::exists(o.out + "/recipe.toml", none);  // then its pictures were looked at
   const TrainData data = open_train_data(recipe, say, {.decode = !begun});

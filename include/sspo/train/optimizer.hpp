@@ -78,7 +78,7 @@ class AdamW : public Optimizer {
 };
 
 // AdamW with moments of 8 bits, in blocks of 256 (Dettmers et al. 2021): 2.03 bytes a parameter in place of 8. kernels/optim.hpp says
-// how they are rounded, docs/decisions/011 what it costs. Parameters of fewer than 4096 numbers (norms, biases) keep both in f32.
+// how they are rounded, docs/decisions/012 what it costs. Parameters of fewer than 4096 numbers (norms, biases) keep both in f32.
 // States: m, v where in f32; m8, m8_scale and root_v8, root_v8_scale (of √v) else.
 class AdamW8bit : public Optimizer {
  public:
