@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "cli/device.hpp"
+#include "cli/plan_fit.hpp"
 #include "cli/train_optimizer.hpp"
 #include "cli/train_phase.hpp"
 #include "cli/train_policy.hpp"
@@ -302,11 +303,21 @@ void require_memory(const MemoryPlan& plan, std::size_t limit) {
         .hint = "a smaller train.micro_batch, train.recompute = true, or train.ema = 0; see sspo plan"}, Site{});
 }
 
+namespace {
+// So many captioned pictures, pairs among them, of which there is nothing to see.
+TrainData imagined_data(Index samples) {
+  TrainData data;
+  data.captions.resize(std::size_t(samples));
+  data.pairs = true;
+  return data;
+}
+}  // namespace
+
 void plan(const PlanCommand& o) {
   const Recipe r = read_recipe(o.recipe, o.settings);
   const CpuOptions cpu{.threads = o.threads, .isa = o.isa};
   const Device device = rehearsal_device(cpu);
-  const TrainData data = open_train_data(r, [](const std::string& line) { fmt::print(stderr, "{}\n", io::printable(line, 4096)); });
+  const TrainData data = o.samples ? imagined_data(o.samples) : open_train_data(r, [](const std::string& line) { fmt::print(stderr, "{}\n", io::printable(line, 4096)); });
   TrainModel m = make_train_model(r, data, device, false);
   const MemoryPlan p = plan_memory(r, data, {.both = true, .cpu = cpu});
   const Index B = r.integer("train.batch"), steps = r.kind() == preference ? r.integer("preference.phases") * r.integer("preference.updates") : r.integer("train.steps");
@@ -318,11 +329,15 @@ void plan(const PlanCommand& o) {
   const double training = double(steps) * double(B) * (passes + again) * forward;
   const double sampling = pictures ? double(pictures) * double(r.integer("sampling.steps")) * (r.number("sampling.guidance") > 1 ? 2 : 1) * forward : 0;
   const std::uint64_t disk = disk_bytes(r, m, data);
+  const std::vector<Place> places = places_for(o, data, p.peak);
   if (o.json) {
+    io::Json fits = io::Json::array();
+    for (const Place& place : places)
+      fits.push_back({{"where", place.name}, {"bytes", place.bytes}, {"fits", place.fits()}, {"with", place.settings}, {"peak", place.fits() ? place.peak : place.then}});
     fmt::print("{}\n", io::Json{{"objective", r.text("objective")}, {"steps", steps}, {"batch", B}, {"samples", data.size()}, {"parameters", m.trained.numel()},
                                 {"bytes", {{"weights", p.weights}, {"frozen", p.frozen}, {"gradients", p.gradients}, {"moments", p.moments}, {"ema", p.ema}, {"scratch", p.scratch}, {"reference", p.reference},
                                            {"step", p.training}, {"step_plain", p.plain}, {"step_recompute", p.recomputed}, {"sampling", p.sampling}, {"encoding", p.encoding}, {"peak", p.peak}}},
-                                {"flop", {{"forward", forward}, {"training", training}, {"sampling", sampling}}}, {"pictures", pictures}, {"disk_bytes", disk}}.dump(2));
+                                {"flop", {{"forward", forward}, {"training", training}, {"sampling", sampling}}}, {"pictures", pictures}, {"disk_bytes", disk}, {"places", fits}}.dump(2));
   } else {
     const auto row = [](const char* what, std::uint64_t bytes, const char* note = "") { if (bytes) fmt::print("  {:<12}{:>12.1f} MiB  {}\n", what, double(bytes) / (1 << 20), note); };
     fmt::print("{}: {} steps of {}, {} samples, {} trained parameters\nmemory\n", r.text("objective"), steps, B, data.size(), m.trained.numel());
@@ -342,6 +357,13 @@ void plan(const PlanCommand& o) {
     if (pictures) fmt::print("  {:<12}{:>12.3f} TFLOP  {} pictures\n", "sampling", sampling * 1e-12, pictures);
     row("on disk", p.scratch, fmt::format("masters and the states of {}: {:.2f} bytes a parameter, read and written in each step", r.text("optimizer.kind"), double(p.scratch) / numbers).c_str());
     fmt::print("disk\n  {:<12}{:>12.1f} MiB\n", "at most", double(disk) / (1 << 20));
+    const auto gib = [](std::uint64_t bytes) { return fmt::format("{:.1f} GiB", double(bytes) / double(std::uint64_t(1) << 30)); };
+    fmt::print("fits (memory as planned for the CPU's kernels)\n");
+    for (const Place& place : places) {
+      if (place.fits()) fmt::print("  {:<24} yes, {} to spare\n", place.name, gib(place.bytes - place.peak));
+      else if (place.then) fmt::print("  {:<24} no, over by {}; yes at {} with --set {}\n", place.name, gib(place.peak - place.bytes), gib(place.then), fmt::join(place.settings, " --set "));
+      else fmt::print("  {:<24} no, over by {}; no setting is known that makes it fit\n", place.name, gib(place.peak - place.bytes));
+    }
   }
   if (!o.max_memory.empty()) require_memory(p, bytes_of(o.max_memory));
 }

@@ -36,6 +36,7 @@ struct PlanCommand {
   std::string recipe;
   std::vector<std::string> settings;
   std::string max_memory;  // held against the peak: Error{input} if it is less
+  Index samples = 0;       // plan for so many captioned pictures, without the data set
   int threads = 0;
   std::string isa;
   bool json = false;

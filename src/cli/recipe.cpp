@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <fmt/format.h>
 
 #include "sspo/nn/params.hpp"
@@ -190,13 +191,36 @@ std::vector<std::string> idle_keys(const Recipe& r) {
   return keys;
 }
 
+// The file that `base` names, beside this one: its keys come first, and this file's change them. What makes the base's objective is
+// none of another objective's business.
+std::vector<Given> given_by_base(const toml::table& table, const std::string& path) {
+  std::vector<Given> given;
+  const toml::node* const name = table.get("base");
+  if (!name) return given;
+  const io::Place place{.path = path, .at = fmt::format(":{}", name->source().begin.line), .field = "base"};
+  if (!name->is_string()) io::bad_file(place, "wrong value", "the name of a recipe");
+  const std::string base = (std::filesystem::path(path).parent_path() / name->as_string()->get()).string();
+  const toml::table inner = parse_toml(io::File(base).text(most_bytes), base);
+  if (inner.contains("base")) io::bad_file(place, "a base that has a base itself", "a whole recipe", base);
+  flatten(inner, "", 0, base, given);
+  for (Given& g : given) g.at = fmt::format(" ({}{})", base, g.at);
+  if (table.contains("objective"))
+    std::erase_if(given, [](const Given& g) {
+      static const std::set<std::string> of_objective = {"preference.gate", "preference.tie", "preference.reference", "preference.draw", "preference.loaded"};
+      return of_objective.count(g.name) > 0;
+    });
+  return given;
+}
+
 }  // namespace
 
 Recipe parse_recipe(std::string_view text, const std::string& path, const std::vector<std::string>& settings) {
   Recipe r;
   r.path_ = path;
-  std::vector<Given> given;
-  flatten(parse_toml(text, path), "", 0, path, given);
+  toml::table table = parse_toml(text, path);
+  std::vector<Given> given = given_by_base(table, path);
+  table.erase("base");
+  flatten(table, "", 0, path, given);
   const std::size_t in_file = given.size();
   for (const std::string& s : settings) {
     const std::vector<Given> one = parse_setting(s);

@@ -53,6 +53,7 @@ class Recipe {
   std::map<std::string, std::string, std::less<>> where_;  // ":12", or " --set", of those given
 };
 
+// A file whose first key is base = "other.toml" (beside it) is that recipe with its own keys changed.
 // settings: "a.b=c", c in TOML; what is none (a name without quotes) is taken as text. Error{file}.
 Recipe read_recipe(const std::string& path, const std::vector<std::string>& settings = {});
 Recipe parse_recipe(std::string_view toml, const std::string& path, const std::vector<std::string>& settings = {});

@@ -211,6 +211,7 @@ void add_plan(CLI::App& app) {
   verb->add_option("recipe", o->recipe, "TOML file")->required();
   verb->add_option("--set", o->settings, "key=value in place of the recipe's")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   verb->add_option("--max-memory", o->max_memory, "exit 65 if the peak is above it");
+  verb->add_option("--samples", o->samples, "plan for so many captioned pictures, without opening the data set")->check(CLI::Range(1, 1 << 30));
   add_threads_and_isa(verb, o->threads, o->isa);
   verb->add_flag("--json", o->json, "as JSON");
 }
