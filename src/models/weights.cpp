@@ -124,7 +124,7 @@ Tensor to_checkpoint(const Tensor& x) { return x.rank() == 4 ? contiguous(permut
 
 std::vector<io::NamedTensor> to_checkpoint(const Params& params) {
   std::vector<io::NamedTensor> tensors;
-  for (const Param& p : params) tensors.push_back({p.name(), to_checkpoint(p.value())});
+  for (const Param& p : params) tensors.push_back({p.name(), to_checkpoint(p.master())});
   return tensors;
 }
 
