@@ -40,7 +40,7 @@ struct Case {
   TensorFunction plain;      // elementwise: the formula as a scalar loop; null otherwise
   bool differentiable;
   std::vector<bool> no_gradient = {};  // inputs the op refuses a gradient for (O::no_gradient(i))
-  bool rounds_inside = false;     // with 16-bit inputs a device (not the CPU) may round between two products, O::rounds_inside
+  bool rounds_inside = false;     // with 16-bit inputs tensor cores, and a CPU's AMX, may round between two products, O::rounds_inside
   Index terms = 0;                // sums of this many products: the bound of promise G4, from O::terms(inputs)
 };
 void check_case(const Case& c, CheckReport& report, const std::optional<Device>& device);

@@ -333,7 +333,7 @@ void plan(const PlanCommand& o) {
   if (o.json) {
     io::Json fits = io::Json::array();
     for (const Place& place : places)
-      fits.push_back({{"where", place.name}, {"bytes", place.bytes}, {"fits", place.fits()}, {"with", place.settings}, {"peak", place.fits() ? place.peak : place.then}});
+      fits.push_back({{"where", place.name}, {"bytes", place.bytes}, {"fits", place.fits()}, {"with", place.settings}, {"takes", place.fits() ? place.peak : place.then}});
     fmt::print("{}\n", io::Json{{"objective", r.text("objective")}, {"steps", steps}, {"batch", B}, {"samples", data.size()}, {"parameters", m.trained.numel()},
                                 {"bytes", {{"weights", p.weights}, {"frozen", p.frozen}, {"gradients", p.gradients}, {"moments", p.moments}, {"ema", p.ema}, {"scratch", p.scratch}, {"reference", p.reference},
                                            {"step", p.training}, {"step_plain", p.plain}, {"step_recompute", p.recomputed}, {"sampling", p.sampling}, {"encoding", p.encoding}, {"peak", p.peak}}},

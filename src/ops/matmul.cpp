@@ -21,12 +21,14 @@ Tensor activate(Tensor x, Activation activation) {
 }
 
 Tensor matmul(Tensor a, Tensor b, Epilogue e, Site at) {
-  // Recorded, the activation is an op of its own: its slope needs its argument, which the epilogue would drop.
+  // Recorded, the activation is an op of its own: its slope needs its argument, which the epilogue would drop. Of 16 bits always: its argument
+  // is rounded then, and a frozen model (SSPO's reference) must give the bits of the same model in training.
   const auto is_tracked = [](const Tensor& t) { return t.defined() && t.tracked(); };
   const bool tracked = is_tracked(a) || is_tracked(b) || is_tracked(e.bias) || is_tracked(e.residual);
-  const Activation inside = tracked ? Activation::none : e.activation;
+  const bool apart = tracked || (a.defined() && (a.dtype() == DType::bf16 || a.dtype() == DType::f16));
+  const Activation inside = apart ? Activation::none : e.activation;
   Tensor y = apply<Matmul>(at, {inside}, std::move(a), std::move(b), std::move(e.bias), std::move(e.residual));
-  return tracked ? activate(std::move(y), e.activation) : y;
+  return apart ? activate(std::move(y), e.activation) : y;
 }
 
 Tensor linear(Tensor x, Tensor w, Tensor bias, Activation activation, Tensor residual, Site at) {

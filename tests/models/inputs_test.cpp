@@ -61,6 +61,18 @@ TEST_CASE("UNet: samples of a batch do not see each other; an empty batch is one
   CHECK(unet(zeros({0, 6, 5, 4}), zeros({0}), zeros({0, 4, 6})).shape() == Shape{0, 6, 5, 4});
 }
 
+TEST_CASE("UNet: frozen it gives the bits that it gives in training, call after call, in f32 and bf16") {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    CAPTURE(name_of(dtype));
+    Params trained = fresh(), still = fresh();
+    const UNet policy(trained.compute_in(dtype), small_unet), reference(still.frozen().compute_in(dtype), small_unet);
+    const Tensor x = cast(normal(Rng{1}, {3, 6, 5, 4}), dtype), t = Tensor::from<float>({1, 500, 999}, {3}), text = cast(normal(Rng{2}, {3, 4, 6}), dtype);
+    const Tensor y = policy(x, t, text);
+    CHECK(y.tracked());
+    for (int call = 0; call < 3; ++call) CHECK(same_bits(reference(x, t, text), detach(y)));  // from the second on with packed weights
+  }
+}
+
 TEST_CASE("text encoder: ids of both integer types; too many, unknown ones and none are refused") {
   Params params = fresh();
   const ClipText text(params, small_text);

@@ -26,7 +26,7 @@ struct Attention {
                       const Tensor& mask, const Tensor& y, const Extra& extra);
   static Tensor reference(const Attrs& attrs, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask);
   static constexpr bool no_gradient(int input) { return input == 3; }  // the mask
-  static constexpr bool rounds_inside = true;  // tensor cores take P in 16 bits, too
+  static constexpr bool rounds_inside = true;  // tensor cores and AMX take P in 16 bits, too
   static std::vector<Sample<Attrs>> samples();
   static std::vector<Bad> bad_samples();
 };
