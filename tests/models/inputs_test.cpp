@@ -65,7 +65,8 @@ TEST_CASE("UNet: frozen it gives the bits that it gives in training, call after 
   for (const DType dtype : {DType::f32, DType::bf16}) {
     CAPTURE(name_of(dtype));
     Params trained = fresh(), still = fresh();
-    const UNet policy(trained.compute_in(dtype), small_unet), reference(still.frozen().compute_in(dtype), small_unet);
+    const UNet policy(trained, small_unet), reference(still, small_unet);
+    trained.compute_in(dtype), still.frozen().compute_in(dtype);
     const Tensor x = cast(normal(Rng{1}, {3, 6, 5, 4}), dtype), t = Tensor::from<float>({1, 500, 999}, {3}), text = cast(normal(Rng{2}, {3, 4, 6}), dtype);
     const Tensor y = policy(x, t, text);
     CHECK(y.tracked());
