@@ -106,7 +106,8 @@ void check_run(const GoldenJson& run, DType dtype, double tolerance) {
   CHECK(r.gradients.size() == m.numbers.size());
   for (const Param& p : m.base) CHECK(p.gradient(r.gradients) == nullptr);
   std::size_t i = 0;
-  for (const auto& [name, shape] : run.at("adapters").items()) {
+  for (const auto& adapter : run.at("adapters").items()) {
+    const std::string& name = adapter.key();
     CAPTURE(name);
     const Tensor* own = m.numbers[name].gradient(r.gradients);
     REQUIRE(own);
@@ -133,10 +134,11 @@ TEST_CASE("LoRA: exported files have diffusers' names and shapes") {
     save_adapters(folder.path(), m.numbers, m.options);
     const io::Weights file = io::open_weights(folder / adapters_file);
     CHECK(file.names().size() == run.at("adapters").size());
-    for (const auto& [name, shape] : run.at("adapters").items()) {
+    for (const auto& adapter : run.at("adapters").items()) {
+      const std::string& name = adapter.key();
       CAPTURE(name);
       REQUIRE(file.has(name));
-      CHECK(file.find(name)->shape == shape.get<std::vector<std::uint64_t>>());
+      CHECK(file.find(name)->shape == adapter.value().get<std::vector<std::uint64_t>>());
       CHECK(same_bits(file.load(name), to_checkpoint(m.numbers[name].value())));
     }
   }

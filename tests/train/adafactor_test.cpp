@@ -47,7 +47,9 @@ TEST_CASE("Adafactor: ten steps as transformers', within 1e-5, of matrices, conv
       {"scaled", {.lr = 1e-2, .weight_decay = 0.1, .scale_parameter = true}},
       {"relative", {.scale_parameter = true, .relative_step = true}},
       {"clipped", {.lr = 3e-3, .clip_threshold = 0.25, .decay_rate = -0.5, .weight_decay = 0.01}}};
-  for (const auto& [name, o] : options) {
+  for (const auto& option : options) {
+    const std::string& name = option.first;
+    const Adafactor::Options& o = option.second;
     CAPTURE(name);
     Tensor first;
     for (int threads : {1, 2, 3}) {
