@@ -173,7 +173,7 @@ Work text(const std::string& dir, const Inputs& in) {
   return {[q = p.get()] { return mean_square(q->text.model(q->ids).last_hidden_state); }, p};
 }
 
-constexpr std::size_t in_training = 512u << 20;  // of packed weights, as `sspo train` has it
+constexpr std::size_t in_training = 128u << 20;  // of packed weights, as `sspo train` has it
 
 struct Named {
   const char* name;

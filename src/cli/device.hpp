@@ -9,7 +9,7 @@
 namespace sspo::cli {
 
 // Weights that the CPU's kernels hold a second time in training, where memory is short: all of a small model's.
-inline constexpr std::size_t packed_in_training = std::size_t(512) << 20;
+inline constexpr std::size_t packed_in_training = std::size_t(128) << 20;
 
 // budget: most bytes in use, 0: no limit.
 inline Device device_of(const DeviceOptions& o, std::size_t budget = 0, std::size_t packed_weights = SIZE_MAX) {
