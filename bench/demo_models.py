@@ -21,7 +21,6 @@ import datetime
 import json
 import os
 import pathlib
-import re
 import statistics
 import subprocess
 import sys
@@ -30,7 +29,7 @@ import tomllib
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
-from table import clean_environment, machine  # noqa: E402
+from table import machine, save  # noqa: E402
 
 for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # may pin slow kernels
     os.environ.pop(variable, None)
@@ -214,12 +213,7 @@ def main():
               "rounds": options.rounds, "seconds": options.seconds}
     text = markdown(header, results, ops)
     print(text)
-    if options.save:
-        slug = options.name or re.sub(r"[^a-z0-9]+", "-", header["machine"].lower()).strip("-")
-        base = HERE / "results" / f"demo-models-{slug}-{header['date']}"
-        base.with_suffix(".md").write_text(text)
-        base.with_suffix(".json").write_text(json.dumps({**header, "unit": "s", "results": results, "ops": ops}, indent=1) + "\n")
-        print(f"written: {base}.md, {base}.json", file=sys.stderr)
+    save("demo-models", header, text, options, unit="s", results=results, ops=ops)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import warnings
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
-from table import machine  # noqa: E402
+from table import machine, save  # noqa: E402
 from tiny_unet import LAYOUTS, run  # noqa: E402
 
 for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # may pin slow kernels
@@ -263,12 +263,7 @@ def main():
     header = {"machine": machine(), "date": datetime.date.today().isoformat(), "rivals": versions, "threads": options.threads, "seconds": options.seconds}
     text = markdown(header, results, ops)
     print(text)
-    if options.save:
-        slug = options.name or re.sub(r"[^a-z0-9]+", "-", header["machine"].lower()).strip("-")
-        base = HERE / "results" / f"sd15-{slug}-{header['date']}"
-        base.with_suffix(".md").write_text(text)
-        base.with_suffix(".json").write_text(json.dumps({**header, "unit": "s", "results": results, "ops": ops}, indent=1) + "\n")
-        print(f"written: {base}.md, {base}.json", file=sys.stderr)
+    save("sd15", header, text, options, unit="s", results=results, ops=ops)
 
 
 if __name__ == "__main__":

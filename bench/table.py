@@ -106,6 +106,21 @@ def geometric_mean(values):
     return math.exp(sum(map(math.log, values)) / len(values))
 
 
+def save(kind, header, text, options, **found):
+    """With --save, writes results/KIND-MACHINE-DATE.md and .json; the kind of this script's own is empty."""
+    if not options.save:
+        return
+    slug = options.name or re.sub(r"[^a-z0-9]+", "-", header["machine"].lower()).strip("-")
+    base = os.path.join(HERE, "results", f"{kind + '-' if kind else ''}{slug}-{header['date']}")
+    os.makedirs(os.path.dirname(base), exist_ok=True)
+    with open(base + ".md", "w") as file:
+        file.write(text)
+    with open(base + ".json", "w") as file:
+        json.dump({**header, **found}, file, indent=1)
+        file.write("\n")
+    print(f"written: {base}.md, {base}.json", file=sys.stderr)
+
+
 def machine():
     model = platform.processor() or platform.machine()
     try:
@@ -195,18 +210,8 @@ def main(arguments=None):
               "seconds": options.seconds}
     text = markdown(results, means, header)
     print(text)
-    if options.save:
-        slug = options.name or re.sub(r"[^a-z0-9]+", "-", header["machine"].lower()).strip("-")
-        base = os.path.join(HERE, "results", f"{slug}-{date}")
-        os.makedirs(os.path.dirname(base), exist_ok=True)
-        with open(base + ".md", "w") as file:
-            file.write(text)
-        with open(base + ".json", "w") as file:
-            json.dump({**header, "unit": "ns",
-                       "results": [{"row": name(r["row"]), "rival": r["row"].rival, "target": r["row"].target,
-                                    "threads": r["threads"], "sides": r["sides"]} for r in results]}, file, indent=1)
-            file.write("\n")
-        print(f"written: {base}.md, {base}.json", file=sys.stderr)
+    save("", header, text, options, unit="ns", results=[{"row": name(r["row"]), "rival": r["row"].rival, "target": r["row"].target,
+                                                         "threads": r["threads"], "sides": r["sides"]} for r in results])
     return 0
 
 

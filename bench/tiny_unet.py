@@ -30,7 +30,7 @@ import warnings
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
-from table import clean_environment, machine  # noqa: E402
+from table import clean_environment, machine, save  # noqa: E402
 
 for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # may pin slow kernels
     os.environ.pop(variable, None)
@@ -228,12 +228,7 @@ def main():
               "rounds": options.rounds, "seconds": options.seconds, "outputs_differ_by": error}
     text = markdown(header, results, ops)
     print(text)
-    if options.save:
-        slug = options.name or re.sub(r"[^a-z0-9]+", "-", header["machine"].lower()).strip("-")
-        base = HERE / "results" / f"tiny-unet-{slug}-{header['date']}"
-        base.with_suffix(".md").write_text(text)
-        base.with_suffix(".json").write_text(json.dumps({**header, "unit": "s", "results": results, "ops": ops}, indent=1) + "\n")
-        print(f"written: {base}.md, {base}.json", file=sys.stderr)
+    save("tiny-unet", header, text, options, unit="s", results=results, ops=ops)
 
 
 if __name__ == "__main__":

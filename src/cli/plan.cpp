@@ -355,8 +355,9 @@ void plan(const PlanCommand& o) {
     row("peak", p.peak);
     fmt::print("arithmetic\n  {:<12}{:>12.3f} TFLOP\n", "training", training * 1e-12);
     if (pictures) fmt::print("  {:<12}{:>12.3f} TFLOP  {} pictures\n", "sampling", sampling * 1e-12, pictures);
-    row("on disk", p.scratch, fmt::format("masters and the states of {}: {:.2f} bytes a parameter, read and written in each step", r.text("optimizer.kind"), double(p.scratch) / numbers).c_str());
-    fmt::print("disk\n  {:<12}{:>12.1f} MiB\n", "at most", double(disk) / (1 << 20));
+    fmt::print("disk\n");
+    row("scratch", p.scratch, fmt::format("masters and the states of {}: {:.2f} bytes a parameter, read and written in each step", r.text("optimizer.kind"), double(p.scratch) / numbers).c_str());
+    fmt::print("  {:<12}{:>12.1f} MiB\n", "at most", double(disk) / (1 << 20));
     const auto gib = [](std::uint64_t bytes) { return fmt::format("{:.1f} GiB", double(bytes) / double(std::uint64_t(1) << 30)); };
     fmt::print("fits (memory as planned for the CPU's kernels)\n");
     for (const Place& place : places) {

@@ -47,9 +47,10 @@ std::vector<Place> places_for(const PlanCommand& o, const TrainData& data, std::
   std::vector<std::string> settings = o.settings, added;
   for (const std::vector<std::string>& saving : savings(recipe)) {
     if (peak <= least) break;
-    if (saving[0].starts_with("lora.")) settings = o.settings, added.clear();  // in place of what went before, but for the batch and recomputation
-    if (saving[0].starts_with("lora."))
+    if (saving[0].starts_with("lora.")) {  // in place of what went before, but for the batch and recomputation
+      settings = o.settings, added.clear();
       for (const char* kept : {"train.micro_batch=1", "train.recompute=true", "sampling.batch=1"}) settings.emplace_back(kept), added.emplace_back(kept);
+    }
     settings.insert(settings.end(), saving.begin(), saving.end()), added.insert(added.end(), saving.begin(), saving.end());
     const std::uint64_t now = plan_memory(read_recipe(o.recipe, settings), data, {.cpu = {.threads = o.threads, .isa = o.isa}}).peak;
     peak = std::min(peak, now);

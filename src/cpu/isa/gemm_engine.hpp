@@ -371,17 +371,17 @@ inline void multiply(const Context& ctx, const Size& s, const A& a, const B& b, 
               if (ni < MR && block.size() > MR) matrix_tiles::configure(int(ni));
               tiles.by_matrix_tiles(a0 + (i - block.begin) * a_ld, a_ld, panel, kw, i, ni, j, nj, first, last);
               if (ni < MR && block.size() > MR) matrix_tiles::configure(MR);
-              continue;
+            } else {
+              const Word* row[MR];
+              for (Index q = 0; q < MR; ++q) {
+                if constexpr (images) row[q] = a_item.row(a_rows, i - rows.begin + min(q, ni - 1), k0);
+                else row[q] = a0 + (i - block.begin + min(q, ni - 1)) * a_ld;
+              }
+              if (ni == MR && nj == NR)
+                tiles.whole(row, panel, kw, strips, ahead(panel, row_tile, (i - block.begin) / MR), i, j, first, last);
+              else
+                tiles.any(row, panel, kw, strips, i, ni, j, nj, first, last);
             }
-            const Word* row[MR];
-            for (Index q = 0; q < MR; ++q) {
-              if constexpr (images) row[q] = a_item.row(a_rows, i - rows.begin + min(q, ni - 1), k0);
-              else row[q] = a0 + (i - block.begin + min(q, ni - 1)) * a_ld;
-            }
-            if (ni == MR && nj == NR)
-              tiles.whole(row, panel, kw, strips, ahead(panel, row_tile, (i - block.begin) / MR), i, j, first, last);
-            else
-              tiles.any(row, panel, kw, strips, i, ni, j, nj, first, last);
           }
         }
       }
