@@ -3,6 +3,7 @@
 
   PYTHON=.venv/bin/python bench/demo_models              builds our side first; the same options
   python3 bench/demo_models.py --rounds 5 --seconds 2    needs torch, diffusers and transformers
+  python3 bench/demo_models.py --compile                 torch.compile as a further side: it takes minutes to compile a work
   python3 bench/demo_models.py --save                    also writes bench/results/demo-models-MACHINE-DATE.{json,md}
 
 diffusers and transformers make the models and save them, both sides load them and must find the same loss (or mean square of
@@ -77,7 +78,7 @@ def sspo(options, folder, work, seconds, *more):
 class Torch:
     """One work in one layout; calling it is one execution, and gives the number that both sides must find."""
 
-    def __init__(self, folder, work, layout):
+    def __init__(self, folder, work, layout, compiled=False):
         self.layout = LAYOUTS[layout]
         self.inputs = {k: v.to(memory_format=self.layout) if v.dim() == 4 else v for k, v in load_file(f"{folder}/inputs.safetensors").items()}
         self.run = getattr(self, work.replace("-", "_"))
@@ -94,6 +95,9 @@ class Torch:
             trained.append(self.text)
         if work == "preference":
             self.reference = load(diffusers.UNet2DConditionModel, "reference").eval().requires_grad_(False)
+        if compiled:
+            for model in [*trained, *([self.reference] if work == "preference" else [])]:
+                model.compile()  # its forward, in place: inductor, dynamic shapes where it sees several
         if work in ("sampling", "vae-decode"):
             trained[0].eval().requires_grad_(False)
         else:
@@ -152,6 +156,8 @@ class Torch:
 
 def measure(options, folder, work):
     ours, rivals = sspo(options, folder, work, 0.1)["check"], {f"PyTorch, {layout}": Torch(folder, work, layout) for layout in LAYOUTS}
+    if options.compile:
+        rivals["torch.compile"] = Torch(folder, work, "default", compiled=True)
     for name, rival in rivals.items():
         theirs = rival()
         if not abs(ours / theirs - 1) <= 1e-4:
@@ -192,6 +198,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2, help="per side and round")
     parser.add_argument("--works", default=",".join(WORKS))
+    parser.add_argument("--compile", action="store_true", help="torch.compile beside eager mode")
     parser.add_argument("--models", help="write the models and inputs to this folder, and stop")
     parser.add_argument("--save", action="store_true", help="write bench/results/demo-models-MACHINE-DATE.{json,md}")
     parser.add_argument("--name", help="machine part of the file name")

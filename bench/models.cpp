@@ -9,6 +9,7 @@
 #include "sspo/models/unet.hpp"
 #include "sspo/models/vae.hpp"
 #include "sspo/models/weights.hpp"
+#include "sspo/nn/lora.hpp"
 #include "sspo/ops/all.hpp"
 #include "sspo/train/preference.hpp"
 #include "timing.hpp"
@@ -91,24 +92,44 @@ Work train_text(const std::string& dir, const Inputs& in) {
           }, p};
 }
 
-// SSPO as the trainer does it: the gradient's norm, clipping, AdamW.
+// SSPO as the trainer does it: the gradient's norm, clipping, AdamW (or the same with moments of 8 bits).
+struct Preference {
+  NoiseSchedule schedule;
+  PairBatch batch;
+  std::unique_ptr<Optimizer> optimizer;
+  Preference(const std::string& dir, const Inputs& in)
+      : schedule(load_scheduler_config(dir + "/scheduler/scheduler_config.json", SchedulerKind::ddim)),
+        batch{.latents_w = in.nhwc("winners"), .latents_r = in.nhwc("seconds"), .noise_w = in.nhwc("pair_noise"), .timesteps = in.times("pair_timestep"), .text = in("pair_text")} {}
+  double step(const UNet& policy, const UNet& reference) {
+    return number(preference_step(*optimizer, std::cref(policy), std::cref(reference), batch, schedule, objective_named("sspo"), {{}, {.kappa = 100}}).terms.loss);
+  }
+};
+
+template <class Optimizer>
 Work preference(const std::string& dir, const Inputs& in) {
-  struct Parts {
+  struct Parts : Preference {
     Loaded<UNet> policy, reference;
-    AdamW adamw;
-    NoiseSchedule schedule;
-    PairBatch batch;
+    Parts(const std::string& d, const Inputs& i) : Preference(d, i), policy(load_unet(d + "/unet", i, Weights::trained)), reference(load_unet(d + "/reference", i, Weights::frozen)) {}
   };
-  const auto p = std::make_shared<Parts>(Parts{load_unet(dir + "/unet", in, Weights::trained), load_unet(dir + "/reference", in, Weights::frozen), AdamW{Params{}, adamw_options},
-                                               NoiseSchedule(load_scheduler_config(dir + "/scheduler/scheduler_config.json", SchedulerKind::ddim)),
-                                               {.latents_w = in.nhwc("winners"), .latents_r = in.nhwc("seconds"), .noise_w = in.nhwc("pair_noise"),
-                                                .timesteps = in.times("pair_timestep"), .text = in("pair_text")}});
-  p->adamw = AdamW(p->policy.params, adamw_options);
-  return {[q = p.get()] {
-            const StepReport r = preference_step(q->adamw, std::cref(q->policy.model), std::cref(q->reference.model), q->batch, q->schedule,
-                                                 objective_named("sspo"), {{}, {.kappa = 100}});
-            return number(r.terms.loss);
-          }, p};
+  const auto p = std::make_shared<Parts>(dir, in);
+  p->optimizer = std::make_unique<Optimizer>(p->policy.params, adamw_options);
+  return {[q = p.get()] { return q->step(q->policy.model, q->reference.model); }, p};
+}
+
+// The same of adapters of rank 8 upon one frozen copy of the weights; the reference is without them.
+Work preference_lora(const std::string& dir, const Inputs& in) {
+  struct Parts : Preference {
+    Loaded<UNet> base;
+    Params numbers;
+    nn::Adapters adapters;
+    UNet policy;
+    Parts(const std::string& d, const Inputs& i)
+        : Preference(d, i), base(load_unet(d + "/unet", i, Weights::frozen)), numbers(i.device, Rng{0}), adapters(numbers, {.rank = 8, .alpha = 8}),
+          policy(Scope(base.params, "").with(adapters), base.model.config()) {}
+  };
+  const auto p = std::make_shared<Parts>(dir, in);
+  p->optimizer = std::make_unique<AdamW>(p->numbers, adamw_options);
+  return {[q = p.get()] { return q->step(q->policy, q->base.model); }, p};
 }
 
 // One call of the UNet.
@@ -180,7 +201,8 @@ struct Named {
   Work (*make)(const std::string&, const Inputs&);
   std::size_t packed_weights = SIZE_MAX;
 };
-constexpr Named works[] = {{"forward", forward}, {"train", train, in_training}, {"train-text", train_text, in_training}, {"preference", preference, in_training},
+constexpr Named works[] = {{"forward", forward}, {"train", train, in_training}, {"train-text", train_text, in_training}, {"preference", preference<AdamW>, in_training},
+                           {"preference-8bit", preference<AdamW8bit>, in_training}, {"preference-lora", preference_lora, in_training},
                            {"sampling", sampling}, {"vae-train", vae_train, in_training}, {"vae-decode", vae_decode}, {"text", text}};
 
 }  // namespace

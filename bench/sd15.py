@@ -41,6 +41,8 @@ ROWS = {
     "train-32": ("train", 32, "f32", False, "2 x PyTorch", "1 GiB less"),
     "train-64": ("train", 64, "f32", False, "2 x PyTorch", "1 GiB less"),
     "preference-32": ("preference", 32, "f32", False, "2 x PyTorch", "1 GiB less"),
+    "preference-32-8bit": ("preference-8bit", 32, "f32", False, "", "13 GiB"),  # moments of 8 bits; PyTorch has none of its own
+    "preference-32-lora": ("preference-lora", 32, "f32", False, "", "7 GiB"),   # rank 8 on attention's projections
     "vae-decode": ("vae-decode", 64, "f32", False, "1.4 x PyTorch", "half"),
     "text": ("text", 64, "f32", False, "1.5 x PyTorch", ""),
 }
@@ -88,7 +90,7 @@ class Torch:
             return x.to(self.dtype) if x.is_floating_point() else x
 
         self.inputs = {k: ready(v) for k, v in load_file(f"{folder}/inputs-{size}.safetensors").items()}
-        self.run, self.training = getattr(self, work.replace("-", "_")), work in ("train", "preference")
+        self.run, self.training = getattr(self, work.replace("-", "_")), work in ("train", "preference", "preference-lora")
         load = lambda kind, part: kind.from_pretrained(f"{folder}/{part}", torch_dtype=self.dtype).to(memory_format=self.layout).eval().requires_grad_(False)  # noqa: E731
         if work == "vae-decode":
             self.vae = load(diffusers.AutoencoderKL, "vae")
@@ -98,9 +100,15 @@ class Torch:
             self.unet = load(diffusers.UNet2DConditionModel, "unet")
         if work == "preference":
             self.reference = load(diffusers.UNet2DConditionModel, "reference")
+        if work.startswith("preference"):
             self.scheduler = diffusers.DDIMScheduler.from_pretrained(f"{folder}/scheduler")
+        if work == "preference-lora":
+            import peft
+            self.unet.add_adapter(peft.LoraConfig(r=8, lora_alpha=8, target_modules=["to_q", "to_k", "to_v", "to_out.0"]))
         if self.training:
-            self.parameters = list(self.unet.train().requires_grad_(True).parameters())
+            if work != "preference-lora":
+                self.unet.requires_grad_(True)
+            self.parameters = [p for p in self.unet.train().parameters() if p.requires_grad]
             self.adamw = torch.optim.AdamW(self.parameters, lr=1e-4, fused=True)
 
     def __call__(self):
@@ -128,7 +136,7 @@ class Torch:
         i = self.inputs
         return self.step((self.predict(i["sample"], i["timestep"], i["states"]) - i["noise"]).float().square().mean())
 
-    def preference(self, kappa=100):
+    def preference(self, adapters=False, kappa=100):
         import torch
         i = self.inputs
         noise, t, text = (torch.cat([i[k]] * 2) for k in ("pair_noise", "pair_timestep", "pair_text"))
@@ -136,9 +144,16 @@ class Torch:
         errors = lambda model: (self.predict(x_t, t, text, model).double() - noise.double()).square().mean((1, 2, 3)).chunk(2)  # noqa: E731
         theta_w, theta_r = errors(self.unet)
         with torch.no_grad():
-            ref_w, ref_r = errors(self.reference)
+            if adapters:
+                self.unet.disable_adapters()
+            ref_w, ref_r = errors(self.unet if adapters else self.reference)
+            if adapters:
+                self.unet.enable_adapters()
         z = (ref_w - theta_w) - torch.sign((ref_w - theta_w).detach()) * (ref_r - theta_r)
         return self.step(-torch.nn.functional.logsigmoid(kappa * z).mean(), clip=1)
+
+    def preference_lora(self):  # one copy of the weights: the reference is the policy without its adapters
+        return self.preference(adapters=True)
 
     def vae_decode(self):
         return float(self.vae.decode(self.inputs["latents"], return_dict=False)[0].float().square().mean())
@@ -192,7 +207,7 @@ def time_side(folder, row, side, threads, seconds):
 def measure(options, folder, row):
     work, size, dtype, openvino, *_ = ROWS[row]
     sides = {"sspo": run([options.binary, folder, f"{folder}/inputs-{size}.safetensors", work, dtype, str(options.threads), str(options.seconds)])}
-    rivals = [] if options.ours else [f"PyTorch, {layout}" for layout in LAYOUTS] + ["OpenVINO"] * openvino
+    rivals = [] if options.ours or work == "preference-8bit" else [f"PyTorch, {layout}" for layout in LAYOUTS] + ["OpenVINO"] * openvino
     for side in rivals:
         command = [sys.executable, str(HERE / "sd15.py"), "--models", folder, "--side", side, "--rows", row, "--threads", str(options.threads), "--seconds", str(options.seconds)]
         try:
@@ -200,7 +215,7 @@ def measure(options, folder, row):
         except SystemExit as e:  # not installed, out of memory
             print(f"{row}: {side} gave no result: {str(e).strip().splitlines()[-1]}", file=sys.stderr)
             continue
-        bound = 2e-2 if dtype == "bf16" else 1e-3 if work == "preference" else 1e-4
+        bound = 2e-2 if dtype == "bf16" else 1e-3 if work.startswith("preference") else 1e-4
         if not abs(sides["sspo"]["check"] / sides[side]["check"] - 1) <= bound:
             sys.exit(f"{row}: sspo finds {sides['sspo']['check']}, {side} {sides[side]['check']}: not the same work")
     return sides

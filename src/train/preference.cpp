@@ -173,14 +173,14 @@ PairGradients pair_gradients(const Denoiser& policy, const References& reference
   return all;
 }
 
-StepReport preference_step(AdamW& adamw, const Denoiser& policy, const Denoiser& reference, const PairBatch& batch, const NoiseSchedule& schedule,
+StepReport preference_step(Optimizer& optimizer, const Denoiser& policy, const Denoiser& reference, const PairBatch& batch, const NoiseSchedule& schedule,
                            const Objective& objective, const StepOptions& o, Site at) {
   if (!(o.clip_norm >= 0)) fail({.op = "preference_step", .what = "no bound of a norm", .expected = "clip_norm >= 0", .got = std::to_string(o.clip_norm)}, at);
   StepReport report{pair_gradients(policy, reference, batch, schedule, objective, o.weights, o, at), 0};
   report.grad_norm = global_norm(report.gradients);
   require_finite(report, batch, at);
   const double scale = o.clip_norm > 0 && report.grad_norm > o.clip_norm ? o.clip_norm / report.grad_norm : 1;
-  adamw.step(ClippedGradients{report.gradients, report.grad_norm, scale}, o.lr, at);
+  optimizer.step(ClippedGradients{report.gradients, report.grad_norm, scale}, o.lr, at);
   return report;
 }
 

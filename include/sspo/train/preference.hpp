@@ -72,7 +72,7 @@ struct StepReport : PairGradients {
 };
 // Throws Error{non_finite}, before any parameter has changed, if the loss or the gradient's norm is not finite: it names the
 // first such sample, its time, errors and sign.
-StepReport preference_step(AdamW& adamw, const Denoiser& policy, const Denoiser& reference, const PairBatch& batch,
+StepReport preference_step(Optimizer& optimizer, const Denoiser& policy, const Denoiser& reference, const PairBatch& batch,
                            const NoiseSchedule& schedule, const Objective& objective, const StepOptions& options = {},
                            Site at = Site::current());
 

@@ -19,8 +19,15 @@ struct WinogradPlan {
 
 WinogradPlan winograd_plan(const Winograd& s) {
   WinogradPlan p;
-  const Index most = max(24, min(96, 8192 / s.in / MR * MR));
-  p.tiles = round_up(ceil_div(s.tiles(), ceil_div(s.tiles(), most)), MR);  // tasks alike
+  const Index most = max(24, min(60, 8192 / s.in / MR * MR));
+  // Not the fewest tasks, but those of which two and four threads get like shares. Sums of a tile know nothing of the cut.
+  const auto longest = [&](Index tiles, Index team) {  // what one of `team` threads has to do, in tiles
+    const Index tasks = ceil_div(s.tiles(), tiles), last = s.tiles() - (tasks - 1) * tiles;
+    return (tasks - 1) / team * tiles + ((tasks - 1) % team == 0 ? round_up(last, MR) : tiles);
+  };
+  p.tiles = most;
+  for (Index tiles = most; tiles >= max(24, most / 2); tiles -= MR)
+    if (longest(tiles, 2) + longest(tiles, 4) < longest(p.tiles, 2) + longest(p.tiles, 4)) p.tiles = tiles;
   p.cols = min(s.out, max(NR, 4096 / p.tiles / NR * NR));
   const Index blocks = ceil_div(s.in * NR * Index(sizeof(float)), panel_bytes);
   p.kc = round_up(ceil_div(s.in, blocks), W);
@@ -42,17 +49,20 @@ inline void transform_taps(const F (&g)[3][3], F (&u)[4][4]) {
   }
 }
 
-// The weight as 16 matrices in panels: u[plane][out / NR][in][NR].
+// The weight as 16 matrices in panels: u[plane][out / NR][in][NR]. A task is a part of one panel.
 void transform_weight(const Context& ctx, const Winograd& s, const float* weight, bool backwards, float* u) {
-  const Index plane = s.in * s.out, block = 64;
+  constexpr Index block = 32;
+  const Index plane = s.in * s.out, parts = ceil_div(s.in, block);
   const auto taps_at = [&](const float* filter, Index apart, F (&g)[3][3]) {
     for (int t = 0; t < 9; ++t) g[t / 3][t % 3] = F::load(filter + (backwards ? 8 - t : t) * apart);
   };
-  parallel_for(ctx, s.out / NR, [&](Index task, int) {
+  parallel_for(ctx, s.out / NR * parts, [&](Index task, int) {
+    const Range in = piece(task % parts, block, s.in);
+    task /= parts;
     float* const panel = u + task * s.in * NR;
     F g[3][3], v[4][4];
     if (backwards) {  // lanes are columns of the panel
-      for (Index k = 0; k < s.in; ++k)
+      for (Index k = in.begin; k < in.end; ++k)
         for (Index j = 0; j < NR; j += W) {
           taps_at(weight + k * 9 * s.out + task * NR + j, s.out, g);
           transform_taps(g, v);
@@ -61,16 +71,13 @@ void transform_weight(const Context& ctx, const Winograd& s, const float* weight
       return;
     }
     alignas(64) float lines[16][NR][block];  // lanes run along k: turned by way of a buffer
-    for (Index k0 = 0; k0 < s.in; k0 += block) {
-      const Index nk = min(block, s.in - k0);
-      for (Index j = 0; j < NR; ++j)
-        for (Index k = 0; k < nk; k += W) {
-          taps_at(weight + (task * NR + j) * 9 * s.in + k0 + k, s.in, g);
-          transform_taps(g, v);
-          for (int q = 0; q < 16; ++q) v[q / 4][q % 4].store(&lines[q][j][k]);
-        }
-      for (int q = 0; q < 16; ++q) Lines<float>{lines[q][0], block, 1}.pack_panels<P>(0, NR, 0, nk, panel + q * plane + k0 * NR);
-    }
+    for (Index j = 0; j < NR; ++j)
+      for (Index k = in.begin; k < in.end; k += W) {
+        taps_at(weight + (task * NR + j) * 9 * s.in + k, s.in, g);
+        transform_taps(g, v);
+        for (int q = 0; q < 16; ++q) v[q / 4][q % 4].store(&lines[q][j][k - in.begin]);
+      }
+    for (int q = 0; q < 16; ++q) Lines<float>{lines[q][0], block, 1}.pack_panels<P>(0, NR, 0, in.size(), panel + q * plane + in.begin * NR);
   });
 }
 

@@ -187,13 +187,20 @@ struct Tiles {
     };
     if (f.alpha != 1) each([&](Pack<Sum>& x, int, int) __attribute__((always_inline)) { x *= Pack<Sum>(Sum(f.alpha)); });
     if (!first || (sums_in_c && f.accumulate)) each([&](Pack<Sum>& x, int i, int j) __attribute__((always_inline)) { x += Pack<Sum>::load(sums[i] + j); });
-    // What remains to be done, if anything, is done row by row from a buffer: formulas in place would crowd the registers.
-    const bool plain = !last || (sums_in_c && !f.bias && !f.residual && f.act == Activation::none);
+    bool done = !last || (sums_in_c && !f.bias && !f.residual && f.act == Activation::none);
+    if constexpr (sums_in_c) {
+      if (!done && f.act == Activation::none && !f.bias_group) {
+        if (f.bias) each([&](Pack<Sum>& x, int, int j) __attribute__((always_inline)) { x += Pack<Sum>::load(f.bias + j0 + j); });
+        if (f.residual) each([&](Pack<Sum>& x, int i, int j) __attribute__((always_inline)) { x += Pack<Sum>::load(residual_at(sums[i], j)); });
+        done = true;
+      }
+    }
+    // Else what remains is done row by row from a buffer: formulas in place would crowd the registers.
     alignas(64) Sum tile[MR][NR];
-    if (!plain)
+    if (!done)
       for (int i = 0; i < MR; ++i) sums[i] = tile[i];
     each([&](Pack<Sum>& x, int i, int j) __attribute__((always_inline)) { x.store(sums[i] + j); });
-    if (!plain)
+    if (!done)
       for (Index i = 0; i < MR; ++i) finish(tile[i], NR, i0 + i, j0);
   }
 

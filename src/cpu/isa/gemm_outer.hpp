@@ -3,7 +3,7 @@
 //
 //   a [positions, m]     b: one row of columns for each tap and position; which row is told in runs of neighbours
 //
-// Owns:  task = a slice of the positions (small C), or some columns (large C), walked in chunks of positions whose rows stay in L2.
+// Owns:  task = a slice of the positions (small C), or some columns and rows of C, walked in chunks of positions that stay in L2.
 // Costs: 2 positions m n FLOPs; a is read once for each block of columns and chunk, from L1 or L2.
 // Sums:  each chunk in registers, then added to C; slices first to last. Cut by size alone.
 #pragma once
@@ -59,6 +59,7 @@ inline auto outer_tile_of(Index rows) -> decltype(&outer_tile<T, 1, NV>) {
 
 struct OuterPlan {
   Index slices, slice_lines, blocks, task_blocks, chunk_lines;  // blocks of columns, of all taps
+  Index row_tiles, task_row_tiles;
 };
 
 template <class T>
@@ -72,21 +73,26 @@ inline OuterPlan outer_plan(Index m, Index taps, Index channels, Index lines, In
   p.slice_lines = max(1, ceil_div(lines, p.slices));
   p.slices = max(1, ceil_div(lines, p.slice_lines));
   p.task_blocks = ceil_div(p.blocks, ceil_div(18, p.slices));  // tasks enough for many threads
+  p.row_tiles = ceil_div(m, Index(tile_rows));
+  const Index tasks = p.slices * ceil_div(p.blocks, p.task_blocks);
+  p.task_row_tiles = tasks >= 8 ? p.row_tiles : max(1, p.row_tiles / ceil_div(12, tasks));
   return p;
 }
 
 // channels must be a multiple of the width of a register.
 template <class T, class Taps>
 inline void multiply_outer(const Context& ctx, const Outer<T, Taps>& o, T* c, Index ldc, bool accumulate) {
-  constexpr Index W = Pack<T>::size, NR = 2 * W, MR = tile_rows;
+  constexpr Index W = Pack<T>::size, NR = 2 * W;
   const Index lines = o.taps.lines(), taps = o.taps.taps(), n = taps * o.channels;
   const OuterPlan p = outer_plan<T>(o.m, taps, o.channels, lines, o.taps.line_positions());
   const std::size_t slice_bytes = p.slices > 1 ? std::size_t(p.slices * o.m * n) * sizeof(T) : 0, run_bytes = std::size_t(p.chunk_lines) * sizeof(OuterRun);
   const Workspace w(ctx, slice_bytes + run_bytes * std::size_t(ctx.threads));
   T* const slice_sums = w.as<T>();
-  const Index blocks_of_tap = ceil_div(o.channels, NR), row_tiles = ceil_div(o.m, MR), column_tasks = ceil_div(p.blocks, p.task_blocks);
+  const Index blocks_of_tap = ceil_div(o.channels, NR), column_tasks = ceil_div(p.blocks, p.task_blocks), row_tasks = ceil_div(p.row_tiles, p.task_row_tiles);
 
-  parallel_for(ctx, p.slices * column_tasks, [&](Index task, int worker) {
+  parallel_for(ctx, p.slices * column_tasks * row_tasks, [&](Index task, int worker) {
+    const Range row_tiles = piece(task % row_tasks, p.task_row_tiles, p.row_tiles);
+    task /= row_tasks;
     const Index slice = task % p.slices;
     const Range mine = piece(slice, p.slice_lines, lines), blocks = piece(task / p.slices, p.task_blocks, p.blocks);
     OuterRun* const runs = reinterpret_cast<OuterRun*>(w.as<char>() + slice_bytes + run_bytes * std::size_t(worker));
@@ -100,8 +106,8 @@ inline void multiply_outer(const Context& ctx, const Outer<T, Taps>& o, T* c, In
       for (Index block = blocks.begin; block < blocks.end; ++block) {
         const Index tap = block / blocks_of_tap, j = block % blocks_of_tap * NR, width = min(NR, o.channels - j);
         if (tap != seen) count = o.taps.runs(tap, chunk, runs), seen = tap;
-        for (Index t = 0; t < row_tiles; ++t) {  // of nearly equal height: a low one waits for its sums
-          const Index i = t * o.m / row_tiles, rows = (t + 1) * o.m / row_tiles - i;
+        for (Index t = row_tiles.begin; t < row_tiles.end; ++t) {  // of nearly equal height: a low one waits for its sums
+          const Index i = t * o.m / p.row_tiles, rows = (t + 1) * o.m / p.row_tiles - i;
           const auto tile = width == NR ? outer_tile_of<T, 2>(rows) : outer_tile_of<T, 1>(rows);
           tile(runs, count, o.a + i, o.a_row, o.b + j, o.b_row, o.taps.apart(), to + i * ld + tap * o.channels + j, ld, add);
         }
