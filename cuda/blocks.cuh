@@ -99,6 +99,7 @@ template <int TEAM, class T, class F> SSPO_DEVICE T team_fold(T x, F f) {
 }
 
 // --- rows: a row of `packs` packs, read by a team. With K > 0 each thread keeps its packs, at most K; with K = 0 they are read anew.
+// Members count from 0, or, with K > 0, from where the lanes' accesses begin at a sector: a few below 0.
 template <class T, int V, int TEAM, int K> struct Row {
   const T* x;
   Index packs;
@@ -109,24 +110,22 @@ template <class T, int V, int TEAM, int K> struct Row {
     if constexpr (K > 0) {
 #pragma unroll
       for (int k = 0; k < K; ++k)
-        if (member + TEAM * k < packs) kept[k] = load_pack<V>(x + Index(member + TEAM * k) * V);
+        if (has(k)) kept[k] = load_pack<V>(x + Index(member + TEAM * k) * V);
     }
   }
-  SSPO_DEVICE Compute<T> first() const {  // the row's first number
-    if constexpr (TEAM == 32 && K > 0) {
-      Compute<T> numbers[V];
-      unpack(kept[0], numbers);
-      return __shfl_sync(whole_warp, numbers[0], 0);
-    } else {
-      return value(x[0]);
-    }
+  SSPO_DEVICE bool has(int k) const { return unsigned(member + TEAM * k) < unsigned(packs); }
+  SSPO_DEVICE Compute<T> first() const {  // the row's first number: asked by a whole warp, in larger teams by member 0
+    if constexpr (K == 0) return value(x[0]);
+    Compute<T> numbers[V];
+    unpack(kept[0], numbers);
+    return TEAM == 32 ? __shfl_sync(whole_warp, numbers[0], lane_id() - member) : numbers[0];
   }
   // body(first element, numbers) for each pack of this thread
   template <class F> SSPO_DEVICE void each(F body) const {
     if constexpr (K > 0) {
 #pragma unroll
       for (int k = 0; k < K; ++k)
-        if (member + TEAM * k < packs) {
+        if (has(k)) {
           Compute<T> numbers[V];
           unpack(kept[k], numbers);
           body(Index(member + TEAM * k) * V, numbers);
