@@ -140,6 +140,15 @@ template <class T, int V, int TEAM, int K> struct Row {
     }
   }
 };
+// to[i] = from[i], i < n, by the whole block, where one of them lies in shared memory: how rows that no pack fits go to and fro side by side.
+// `ahead`: numbers between the last sector's start and the place in global memory.
+template <class T> SSPO_DEVICE void copy_span(T* to, const T* from, int n, int ahead) {
+  for (int first = int(threadIdx.x) / 32 * 32 - ahead; first < n; first += int(blockDim.x)) {
+    if (const int i = first + lane_id(); i >= 0 && i < n) to[i] = from[i];
+    __syncwarp();
+  }
+}
+
 // body(first element, numbers of a, numbers of b) for each pack of this thread; a and b are rows of one shape.
 template <class T, int V, int TEAM, int K, class F>
 SSPO_DEVICE void each_of_two(const Row<T, V, TEAM, K>& a, const Row<T, V, TEAM, K>& b, F body) {

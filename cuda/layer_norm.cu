@@ -13,7 +13,7 @@ namespace {
 // y = γ (x - μ) r + β, each row its own                                                            Ba et al. 2016
 // 1. near = x0 + Σ (x - x0) / n in C   2. μ and σ² from t = x - near, as for group norm   3. y
 // A block's rows share one reading of γ and β; their statistics go out together.
-constexpr int most_rows = 16, most_odd_rows = 24;  // a block's; of rows that packs do not fit, whose ends fill no sectors
+constexpr int most_rows = 16, most_odd_rows = 24;  // a block's; of rows whose ends fill no sectors
 
 // From S = Σ t and Q = Σ t² of one row: offset = μ - near and 1/σ.
 SSPO_DEVICE void row_statistics(const LayerNormArgs& a, double S, double Q, double& offset, double& rstd) {
@@ -33,7 +33,8 @@ template <class C, int V> SSPO_DEVICE void normalise(const C (&x)[V], C near, C 
 
 // Owns:  block = `rows_each` rows; team = one of them at a time: a warp, or the block for long rows; thread = every TEAM-th pack.
 // Costs: x read once where K > 0 (the row stays in registers), else three times; y written once; γ and β once a block, or a row.
-// Needs: γ and β in shared memory where K > 0. Rows that packs do not fit (V = 1) begin anywhere in a sector: their lanes count from its start.
+// Needs: γ and β in shared memory where K > 0. Rows that packs do not fit (V = 1) begin anywhere in a sector: short ones, a team's of 32, go
+//        by way of shared memory, all of the block's in one span; in long ones, lanes count from where the sector starts.
 template <class T, int V, int TEAM, int K> __global__ void __launch_bounds__(rows_block<TEAM>) layer_norm_rows(LayerNormArgs a, int rows_each) {
   using C = Compute<T>;
   constexpr int threads = rows_block<TEAM>;
@@ -42,6 +43,8 @@ template <class T, int V, int TEAM, int K> __global__ void __launch_bounds__(row
   const Index n = a.channels, first = Index(blockIdx.x) * rows_each;
   const int rows = int(a.rows - first < rows_each ? a.rows - first : rows_each), thread = int(threadIdx.x) % TEAM;
   const T *gamma = static_cast<const T*>(a.gamma), *beta = static_cast<const T*>(a.beta);
+  constexpr bool spans = V == 1 && TEAM == 32;
+  T* const span = dynamic_shared<T>() + 2 * n;  // [rows, n]
   if constexpr (K > 0) {
     T* const kept = dynamic_shared<T>();  // [2, n]
     for (Index c = Index(threadIdx.x) * V; c < n; c += threads * V) {
@@ -49,11 +52,13 @@ template <class T, int V, int TEAM, int K> __global__ void __launch_bounds__(row
       if (beta) put_pack(kept + n + c, load_pack<V>(beta + c));
     }
     gamma = kept, beta = kept + n;
+    if (spans) copy_span(span, static_cast<const T*>(a.x) + first * n, rows * int(n), int(first * n % 32));
     __syncthreads();
   }
   for (int i = int(threadIdx.x) / TEAM; i < rows; i += threads / TEAM) {
     const Index begin = (first + i) * n;
-    const Row<T, V, TEAM, K> x(static_cast<const T*>(a.x) + begin, n / V, V == 1 && K > 0 ? thread - int(begin % 32) : thread);
+    const T* const from = spans ? span + i * n : static_cast<const T*>(a.x) + begin;
+    const Row<T, V, TEAM, K> x(from, n / V, V == 1 && K > 0 && !spans ? thread - int(begin % 32) : thread);
     C x0;
     if constexpr (TEAM == 32) {
       x0 = x.first();
@@ -79,7 +84,7 @@ template <class T, int V, int TEAM, int K> __global__ void __launch_bounds__(row
     double offset, rstd;
     row_statistics(a, sums[0], sums[1], offset, rstd);
     if (thread == 0) means[i] = double(near) + offset, rstds[i] = rstd;
-    T* const y = static_cast<T*>(a.y) + begin;
+    T* const y = spans ? span + i * n : static_cast<T*>(a.y) + begin;
     x.each([&](Index c, const C(&v)[V]) {
       C scale[V], level[V], out[V];
       for (int e = 0; e < V; ++e) scale[e] = 1, level[e] = 0;
@@ -90,6 +95,7 @@ template <class T, int V, int TEAM, int K> __global__ void __launch_bounds__(row
     });
   }
   write_statistics(a, first, rows, means, rstds);
+  if (spans) copy_span(static_cast<T*>(a.y) + first * n, span, rows * int(n), int(first * n % 32));
 }
 
 // Owns:  block = `most_rows` rows, `strip_rows` at a time; thread = one pack of each, its γ and β in registers.
@@ -163,26 +169,31 @@ void layer_norm(const Context& ctx, DType dtype, const LayerNormArgs& a) {
     visit_pack<T>(wide_rows<T>(a.channels, a.x, a.y, a.gamma, a.beta), [&](auto pack) {
       constexpr int V = decltype(pack)::value, W = strip_threads;
       const auto by_rows = [&]<int TEAM, int K>(std::integral_constant<int, TEAM>, std::integral_constant<int, K>) {
+        const bool odd = std::size_t(a.channels) * sizeof(T) % 32 != 0;
         // Without a place for γ and β each row reads them, so that a block may as well take fewer where rows are few.
-        const Index blocks = ceil_div(a.rows, K == 0 ? std::clamp<Index>(a.rows / 64, 1, most_rows) : V == 1 ? most_odd_rows : most_rows), rows_each = ceil_div(a.rows, blocks);
-        const std::size_t shared = K > 0 ? 2 * std::size_t(a.channels) * sizeof(T) : 0;
+        const Index blocks = ceil_div(a.rows, K == 0 ? std::clamp<Index>(a.rows / 64, 1, most_rows) : odd ? most_odd_rows : most_rows), rows_each = ceil_div(a.rows, blocks);
+        const std::size_t shared = K > 0 ? std::size_t((2 + (V == 1 && TEAM == 32 ? rows_each : 0)) * a.channels) * sizeof(T) : 0;
         const LaunchPlan plan{"layer_norm_rows", blocks_along_x(ceil_div(a.rows, rows_each)), {unsigned(rows_block<TEAM>)}, shared};
         launch(ctx.stream, plan, layer_norm_rows<T, V, TEAM, K>, a, int(rows_each));
       };
       const std::integral_constant<int, 32> warp;
       const std::integral_constant<int, W> block;
       const std::integral_constant<int, (V > 1 ? 8 : sizeof(T) == 8 ? 16 : 32)> most;  // packs of a thread: 32 registers
-      const Index packs = V == 1 ? a.channels + 31 : a.channels / V;
-      const bool fits = 2 * std::size_t(a.channels) * sizeof(T) + 4096 <= limits().shared_per_block;
+      const auto fits = [&](int rows) { return std::size_t(rows * a.channels) * sizeof(T) + 4096 <= limits().shared_per_block; };
+      const Index packs = a.channels / V;
       if (packs <= 32 * 2) return by_rows(warp, std::integral_constant<int, 2>{});
-      if (packs <= 32 * 8) return by_rows(warp, std::integral_constant<int, 8>{});
       if constexpr (V == 1) {
-        if (packs <= W * 4) return by_rows(block, std::integral_constant<int, 4>{});
-      } else if (packs <= W) {
-        const LaunchPlan plan{"layer_norm_strips", blocks_along_x(ceil_div(a.rows, most_rows)), {unsigned(ceil_div(packs, 32) * 32)}};
-        return launch(ctx.stream, plan, layer_norm_strips<T, V>, a);
+        if (packs <= 32 * 16 && fits(2 + most_odd_rows)) return by_rows(warp, std::integral_constant<int, 16>{});
+        if (packs + 31 <= W * 4) return by_rows(block, std::integral_constant<int, 4>{});
+        if (packs + 31 <= W * most && fits(2)) return by_rows(block, most);
+      } else {
+        if (packs <= 32 * 8) return by_rows(warp, std::integral_constant<int, 8>{});
+        if (packs <= W) {
+          const LaunchPlan plan{"layer_norm_strips", blocks_along_x(ceil_div(a.rows, most_rows)), {unsigned(ceil_div(packs, 32) * 32)}};
+          return launch(ctx.stream, plan, layer_norm_strips<T, V>, a);
+        }
+        if (packs <= W * most && fits(2)) return by_rows(block, most);
       }
-      if (packs <= W * most && fits) return by_rows(block, most);
       by_rows(block, std::integral_constant<int, 0>{});
     });
   });

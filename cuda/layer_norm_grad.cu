@@ -28,6 +28,7 @@ template <class C> struct RowNorm {
 //        its share of dγ and dβ stays in registers, and the teams' shares are added up in shared memory, the first team's first.
 // Costs: x and g read once, dx written once; γ and the statistics once a strip, two numbers a channel written and read for the shares;
 //        dγ and dβ themselves where one strip is all.
+// Needs: rows that packs do not fit (V = 1) to go by way of shared memory, those of all teams in one span.
 constexpr int most_strip = 80;
 template <class T, int V>
 __global__ void __launch_bounds__(strip_threads, 1) layer_norm_grad_strips(LayerNormGradArgs a, int strip, int team, Compute<T>* parts) {
@@ -52,8 +53,17 @@ __global__ void __launch_bounds__(strip_threads, 1) layer_norm_grad_strips(Layer
     const int row = begin + mine * strip_rows, left = active ? all - row : 0, rows = left < strip_rows ? left : strip_rows;
     const Index at = (first + row) * K;
     Pack<T, V> xs[strip_rows], gs[strip_rows];
-    load_rows(xs, x + at, K, rows);
-    load_rows(gs, g + at, K, rows);
+    T* const span = dynamic_shared<T>();  // x, then dx, [rows of all teams, K]; g
+    const int at_once = teams * strip_rows, span_size = (all - begin < at_once ? all - begin : at_once) * int(K), ahead = int((first + begin) * K % 32);
+    T* const own = span + mine * strip_rows * K + c;
+    if constexpr (V == 1) {
+      __syncthreads();  // the rows before are written
+      copy_span(span, static_cast<const T*>(a.x) + (first + begin) * K, span_size, ahead);
+      copy_span(span + at_once * K, static_cast<const T*>(a.g) + (first + begin) * K, span_size, ahead);
+      __syncthreads();
+    }
+    load_rows(xs, V == 1 ? own : x + at, K, rows);
+    load_rows(gs, V == 1 ? own + at_once * K : g + at, K, rows);
     C sums[2 * strip_rows] = {};  // 1. of γ g and γ g x̂ over each row
 #pragma unroll
     for (int u = 0; u < strip_rows; ++u) {
@@ -93,7 +103,11 @@ __global__ void __launch_bounds__(strip_threads, 1) layer_norm_grad_strips(Layer
       unpack(xs[u], t);
       unpack(gs[u], d);
       for (int v = 0; v < V; ++v) d[v] = std::fma(d[v] * gamma[v], k.r, std::fma(t[v] - k.near, slant, level));
-      store_pack(static_cast<T*>(a.dx) + at + u * K + c, d);
+      store_pack((V == 1 ? own : static_cast<T*>(a.dx) + at + c) + u * K, d);
+    }
+    if constexpr (V == 1) {
+      __syncthreads();
+      copy_span(static_cast<T*>(a.dx) + (first + begin) * K, span, span_size, ahead);
     }
   }
   if (teams > 1)  // 3. the strip's share of dβ, then of dγ
@@ -259,11 +273,11 @@ void layer_norm_grad(const Context& ctx, DType dtype, const LayerNormGradArgs& a
       constexpr int V = decltype(pack)::value, U = V == 1 ? 1 : sum_pack<T>, most_kept = V > 1 ? 8 : sizeof(T) == 8 ? 16 : 32;  // packs of a row, in 32 registers
       const Index packs = a.channels / V, units = V == 1 ? a.channels + 31 : a.channels / U;
       const std::size_t shared = std::size_t(a.channels) * (2 * sizeof(Compute<T>) + sizeof(T));
-      const bool by_strips = packs <= (V == 1 ? strip_threads / 2 : strip_threads);  // of longer rows that packs do not fit, lanes begin at a sector
+      const bool by_strips = packs <= strip_threads;
       const bool by_blocks = !by_strips && units <= most_kept * strip_threads && shared + 4096 <= limits().shared_per_block;
       // A strip costs γ and four numbers in C a channel (its shares of dγ and dβ, out and in again), its rows x, g and dx: as many strips as
       // make the former 8 % of the latter, 4 % where rows' ends fill no sectors, if a large GPU has not its fill before.
-      const Index of_rows = a.rows * (V == 1 ? 3 : 6), most = std::max<Index>(of_rows / (25 * (1 + 4 * Index(sizeof(Compute<T>) / sizeof(T)))), 1);
+      const Index of_rows = a.rows * (a.channels * Index(sizeof(T)) % 32 ? 3 : 6), most = std::max<Index>(of_rows / (25 * (1 + 4 * Index(sizeof(Compute<T>) / sizeof(T)))), 1);
       const int strip = int(std::clamp<Index>(ceil_div(a.rows, 4 * 132), ceil_div(a.rows, most), most_strip));
       const Index strips = ceil_div(a.rows, strip);
       const bool alone = (by_strips || by_blocks) && strips == 1;
@@ -274,7 +288,8 @@ void layer_norm_grad(const Context& ctx, DType dtype, const LayerNormGradArgs& a
       };
       if (by_strips) {
         const int team = int(ceil_div(packs, 32) * 32), teams = int(std::min<Index>(strip_threads / team, ceil_div(strip, strip_rows)));
-        const LaunchPlan plan{"layer_norm_grad_strips", blocks_along_x(strips), {unsigned(team * teams)}};
+        const std::size_t spans = V == 1 ? 2 * std::size_t(teams * strip_rows * a.channels) * sizeof(T) : 0;
+        const LaunchPlan plan{"layer_norm_grad_strips", blocks_along_x(strips), {unsigned(team * teams)}, spans};
         launch(ctx.stream, plan, layer_norm_grad_strips<T, V>, a, strip, team, parts);
       } else if (by_blocks && units <= 2 * strip_threads) {
         blocks(std::integral_constant<int, 2>{});
