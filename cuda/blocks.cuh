@@ -53,6 +53,9 @@ template <class T, class... P> bool wide_rows(Index row, const P*... p) {
   return row % wide_pack<T> == 0 && ((reinterpret_cast<std::uintptr_t>(p) % 16 == 0) && ...);
 }
 
+// Whether they should: not short rows whose ends fill no sectors, which warps ask for twice.
+inline bool worth_packs(std::size_t row_bytes) { return row_bytes % 32 == 0 || row_bytes >= 384; }
+
 // --- folds. The order is fixed by the size of the team.
 struct Add {
   template <class T> SSPO_DEVICE T operator()(T a, T b) const { return a + b; }

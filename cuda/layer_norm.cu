@@ -166,7 +166,8 @@ template <class T, int V> __global__ void __launch_bounds__(strip_threads, 1) la
 void layer_norm(const Context& ctx, DType dtype, const LayerNormArgs& a) {
   if (a.rows * a.channels == 0) return;
   visit_floats("layer_norm", dtype, [&]<class T>(std::type_identity<T>) {
-    visit_pack<T>(wide_rows<T>(a.channels, a.x, a.y, a.gamma, a.beta), [&](auto pack) {
+    const bool wide = wide_rows<T>(a.channels, a.x, a.y, a.gamma, a.beta) && worth_packs(std::size_t(a.channels) * sizeof(T));
+    visit_pack<T>(wide, [&](auto pack) {
       constexpr int V = decltype(pack)::value, W = strip_threads;
       const auto by_rows = [&]<int TEAM, int K>(std::integral_constant<int, TEAM>, std::integral_constant<int, K>) {
         const bool odd = std::size_t(a.channels) * sizeof(T) % 32 != 0;

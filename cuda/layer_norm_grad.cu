@@ -269,7 +269,8 @@ void layer_norm_grad(const Context& ctx, DType dtype, const LayerNormGradArgs& a
   if (a.channels == 0) return;
   visit_floats("layer_norm_grad", dtype, [&]<class T>(std::type_identity<T>) {
     if (a.rows == 0) return weight_gradients<T, double>(ctx, 0, a.channels, nullptr, a.dgamma, a.dbeta);
-    visit_pack<T>(wide_rows<T>(a.channels, a.x, a.g, a.dx, a.gamma, a.dgamma, a.dbeta), [&](auto pack) {
+    const bool wide = wide_rows<T>(a.channels, a.x, a.g, a.dx, a.gamma, a.dgamma, a.dbeta) && worth_packs(std::size_t(a.channels) * sizeof(T));
+    visit_pack<T>(wide, [&](auto pack) {
       constexpr int V = decltype(pack)::value, U = V == 1 ? 1 : sum_pack<T>, most_kept = V > 1 ? 8 : sizeof(T) == 8 ? 16 : 32;  // packs of a row, in 32 registers
       const Index packs = a.channels / V, units = V == 1 ? a.channels + 31 : a.channels / U;
       const std::size_t shared = std::size_t(a.channels) * (2 * sizeof(Compute<T>) + sizeof(T));
