@@ -53,6 +53,9 @@ template <class T, class... P> bool wide_rows(Index row, const P*... p) {
   return row % wide_pack<T> == 0 && ((reinterpret_cast<std::uintptr_t>(p) % 16 == 0) && ...);
 }
 
+// Whether they should: not short rows whose ends fill no sectors, which warps ask for twice.
+inline bool worth_packs(std::size_t row_bytes) { return row_bytes % 32 == 0 || row_bytes >= 384; }
+
 // --- folds. The order is fixed by the size of the team.
 struct Add {
   template <class T> SSPO_DEVICE T operator()(T a, T b) const { return a + b; }
@@ -99,6 +102,7 @@ template <int TEAM, class T, class F> SSPO_DEVICE T team_fold(T x, F f) {
 }
 
 // --- rows: a row of `packs` packs, read by a team. With K > 0 each thread keeps its packs, at most K; with K = 0 they are read anew.
+// Members count from 0, or, with K > 0, from where the lanes' accesses begin at a sector: a few below 0.
 template <class T, int V, int TEAM, int K> struct Row {
   const T* x;
   Index packs;
@@ -109,24 +113,22 @@ template <class T, int V, int TEAM, int K> struct Row {
     if constexpr (K > 0) {
 #pragma unroll
       for (int k = 0; k < K; ++k)
-        if (member + TEAM * k < packs) kept[k] = load_pack<V>(x + Index(member + TEAM * k) * V);
+        if (has(k)) kept[k] = load_pack<V>(x + Index(member + TEAM * k) * V);
     }
   }
-  SSPO_DEVICE Compute<T> first() const {  // the row's first number
-    if constexpr (TEAM == 32 && K > 0) {
-      Compute<T> numbers[V];
-      unpack(kept[0], numbers);
-      return __shfl_sync(whole_warp, numbers[0], 0);
-    } else {
-      return value(x[0]);
-    }
+  SSPO_DEVICE bool has(int k) const { return unsigned(member + TEAM * k) < unsigned(packs); }
+  SSPO_DEVICE Compute<T> first() const {  // the row's first number: asked by a whole warp, in larger teams by member 0
+    if constexpr (K == 0) return value(x[0]);
+    Compute<T> numbers[V];
+    unpack(kept[0], numbers);
+    return TEAM == 32 ? __shfl_sync(whole_warp, numbers[0], lane_id() - member) : numbers[0];
   }
   // body(first element, numbers) for each pack of this thread
   template <class F> SSPO_DEVICE void each(F body) const {
     if constexpr (K > 0) {
 #pragma unroll
       for (int k = 0; k < K; ++k)
-        if (member + TEAM * k < packs) {
+        if (has(k)) {
           Compute<T> numbers[V];
           unpack(kept[k], numbers);
           body(Index(member + TEAM * k) * V, numbers);
@@ -141,6 +143,15 @@ template <class T, int V, int TEAM, int K> struct Row {
     }
   }
 };
+// to[i] = from[i], i < n, by the whole block, where one of them lies in shared memory: how rows that no pack fits go to and fro side by side.
+// `ahead`: numbers between the last sector's start and the place in global memory.
+template <class T> SSPO_DEVICE void copy_span(T* to, const T* from, int n, int ahead) {
+  for (int first = int(threadIdx.x) / 32 * 32 - ahead; first < n; first += int(blockDim.x)) {
+    if (const int i = first + lane_id(); i >= 0 && i < n) to[i] = from[i];
+    __syncwarp();
+  }
+}
+
 // body(first element, numbers of a, numbers of b) for each pack of this thread; a and b are rows of one shape.
 template <class T, int V, int TEAM, int K, class F>
 SSPO_DEVICE void each_of_two(const Row<T, V, TEAM, K>& a, const Row<T, V, TEAM, K>& b, F body) {

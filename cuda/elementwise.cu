@@ -2,12 +2,12 @@
 // dtypes are the same for all threads, so that a switch costs a uniform branch and not a kernel for each.
 #include "elementwise.hpp"
 
+#include "broadcast_tiles.cuh"
 #include "sspo/ops/elementwise.hpp"
 #include "strided.cuh"
 
 namespace sspo::cuda::inline SSPO_CUDA_WORLD {
 namespace {
-
 
 // The dtypes that are computed in T: f(std::type_identity<Stored>) for that of `t`.
 template <class T, class F> SSPO_HD bool stored_as(DType t, F&& f) {
@@ -23,13 +23,30 @@ template <class T, class F> SSPO_HD bool stored_as(DType t, F&& f) {
   return false;
 }
 
-// Where an operand repeats from row to row (a bias added to a matrix), a warp takes a patch of rows of the walk's innermost axis: packs side
-// by side of `down` rows at once, `turns` times. It asks for the operand's packs once in these down * turns rows.
-struct Patches {
-  std::uint32_t down = 0, turns = 1;  // down: 0 where nothing repeats, 4 or 1; lanes side by side: 32 / down
-  std::uint32_t rows = 1;             // that an operand repeats for
-  Divisor across, strips;             // patches side by side, one above the other in those rows
-};
+// V neighbours of an operand, or the first alone, converted.
+template <class T, int V> SSPO_DEVICE void read_operand(const void* from, DType dtype, Index at, bool whole_pack, T (&x)[V]) {
+  stored_as<T>(dtype, [&]<class S>(std::type_identity<S>) {
+    const S* const p = static_cast<const S*>(from) + at;
+    S pack[V];
+    if (!whole_pack) {
+      x[0] = convert<T>(*p);
+      return;
+    }
+    read_pack(p, pack);
+    for (int i = 0; i < V; ++i) x[i] = convert<T>(pack[i]);
+  });
+}
+// y of the first `count` numbers.
+template <class O, class T, int N, int V> SSPO_DEVICE void compute(const Attrs<O>& attrs, const T (&x)[N][V], T (&y)[V], int count = V) {
+  for (int i = 0; i < V; ++i) {
+    if (i >= count) y[i] = T(0);
+    else if constexpr (N == 1) y[i] = detail::call_scalar<O, T>(&attrs, x[0][i]);
+    else if constexpr (N == 2) y[i] = detail::call_scalar<O, T>(&attrs, x[0][i], x[1][i]);
+    else y[i] = detail::call_scalar<O, T>(&attrs, x[0][i], x[1][i], x[2][i]);
+  }
+}
+
+// --- operands as they lie ----------------------------------------------------------------------
 
 template <int N> struct EachArgs {
   Lattice<N> places;  // of the operands; that of the result is the element's number
@@ -38,74 +55,45 @@ template <int N> struct EachArgs {
   std::uint32_t n;
   DType in_dtype[N], out_dtype;
   bool splat[N];  // a pack of the result takes one element of the operand
-  bool kept[N];   // the operand's pack serves all rows of a patch
   bool packed;
-  Patches patches;
 };
 
 // y = f(x0, x1, ...)
-// Owns:  thread = V elements of the result: a pack, or every 256th of the block's 256 V; in patches a pack of every `down`-th row.
-// Costs: each operand read once, but one that repeats once a patch, a single number once a warp; the result written once; the formula.
+// Owns:  thread = V elements of the result: a pack, or every 256th of the block's 256 V.
+// Costs: each operand read once, a single number once a warp; the result written once; the formula.
 // Numbers of 8 bytes would take more registers than leave room for 6 blocks.
 template <class O, class T>
 __global__ void __launch_bounds__(threads, sizeof(T) == 8 ? 6 : 0) elementwise_each(EachArgs<detail::arity<O>()> a, Attrs<O> attrs) {
   constexpr int N = detail::arity<O>(), V = 16 / int(sizeof(T));
   const std::uint32_t base = blockIdx.x * (threads * V);
-  const bool packed = a.packed && (a.patches.down || base + threads * V <= a.n);
-  std::uint32_t first = base + threadIdx.x * (packed ? V : 1), turns = 1;
-  const std::uint32_t step = packed ? 1 : threads, row_size = a.places.extent[0].d;
-  if (const Patches& p = a.patches; p.down) {
-    const std::uint32_t wide = 32 / p.down, patch = blockIdx.x * (threads / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
-    const std::uint32_t strip = p.across.quotient(patch), column = ((patch - strip * p.across.d) * wide + lane % wide) * V;
-    const std::uint32_t above = p.strips.quotient(strip), row = (strip - above * p.strips.d) * p.down * p.turns + lane / wide;
-    first = (above * p.rows + row) * row_size + column;
-    if (column >= row_size || row >= p.rows || first >= a.n) return;
-    turns = (p.rows - row + p.down - 1) / p.down;
-    turns = turns < p.turns ? turns : p.turns;
-  }
+  const bool packed = a.packed && base + threads * V <= a.n;
+  const std::uint32_t first = base + threadIdx.x * (packed ? V : 1), step = packed ? 1 : threads;
   T x[N][V] = {}, y[V];
   Index at[N];
-  for (std::uint32_t turn = 0; turn < turns; ++turn, first += a.patches.down * row_size) {
-    if (packed) {  // 1. read
-      a.places.locate(first, at);
-      for (int k = 0; k < N; ++k) {
-        if (turn > 0 && a.kept[k]) continue;
-        stored_as<T>(a.in_dtype[k], [&]<class S>(std::type_identity<S>) {
-          const S* const p = static_cast<const S*>(a.in[k]) + at[k];
-          S pack[V];
-          if (a.splat[k]) {
-            const S one = *p;
-            for (int i = 0; i < V; ++i) pack[i] = one;
-          } else {
-            read_pack(p, pack);
-          }
-          for (int i = 0; i < V; ++i) x[k][i] = convert<T>(pack[i]);
-        });
-      }
-    } else {
-      for (int i = 0; i < V; ++i) {
-        if (first + std::uint32_t(i) * step >= a.n) break;
-        a.places.locate(first + std::uint32_t(i) * step, at);
-        for (int k = 0; k < N; ++k)
-          stored_as<T>(a.in_dtype[k], [&]<class S>(std::type_identity<S>) {
-            x[k][i] = convert<T>(static_cast<const S*>(a.in[k])[at[k]]);
-          });
-      }
+  if (packed) {  // 1. read
+    a.places.locate(first, at);
+    for (int k = 0; k < N; ++k) {
+      read_operand(a.in[k], a.in_dtype[k], at[k], !a.splat[k], x[k]);
+      if (a.splat[k])
+        for (int i = 1; i < V; ++i) x[k][i] = x[k][0];
     }
-    for (int i = 0; i < V; ++i) {  // 2. compute
-      if constexpr (N == 1) y[i] = detail::call_scalar<O, T>(&attrs, x[0][i]);
-      else if constexpr (N == 2) y[i] = detail::call_scalar<O, T>(&attrs, x[0][i], x[1][i]);
-      else y[i] = detail::call_scalar<O, T>(&attrs, x[0][i], x[1][i], x[2][i]);
+  } else {
+    for (int i = 0; i < V; ++i) {
+      if (first + std::uint32_t(i) * step >= a.n) break;
+      a.places.locate(first + std::uint32_t(i) * step, at);
+      for (int k = 0; k < N; ++k)
+        stored_as<T>(a.in_dtype[k], [&]<class S>(std::type_identity<S>) { x[k][i] = convert<T>(static_cast<const S*>(a.in[k])[at[k]]); });
     }
-    stored_as<T>(a.out_dtype, [&]<class S>(std::type_identity<S>) {  // 3. write
-      S* const p = static_cast<S*>(a.out) + first;
-      S pack[V];
-      for (int i = 0; i < V; ++i) pack[i] = convert<S>(y[i]);
-      if (packed) return write_pack(p, pack);
-      for (int i = 0; i < V; ++i)
-        if (first + std::uint32_t(i) * step < a.n) p[std::uint32_t(i) * step] = pack[i];
-    });
   }
+  compute<O>(attrs, x, y);                                         // 2. compute
+  stored_as<T>(a.out_dtype, [&]<class S>(std::type_identity<S>) {  // 3. write
+    S* const p = static_cast<S*>(a.out) + first;
+    S pack[V];
+    for (int i = 0; i < V; ++i) pack[i] = convert<S>(y[i]);
+    if (packed) return write_pack(p, pack);
+    for (int i = 0; i < V; ++i)
+      if (first + std::uint32_t(i) * step < a.n) p[std::uint32_t(i) * step] = pack[i];
+  });
 }
 
 // Whether packs of V can be read and written: every operand side by side or one value along the innermost axis, all aligned.
@@ -118,22 +106,78 @@ template <int N> bool in_packs(const Walk<N>& w, std::span<const View> in, const
   return packed;
 }
 
-// Eight rows a patch for each operand that repeats keep what is read again within a twelfth of the rest.
-template <int N> Patches patches_of(const Walk<N>& w, int V, bool (&kept)[N]) {
-  Patches p;
-  int repeat = 0;
-  for (int k = 0; k < N; ++k) {
-    kept[k] = w.rank > 1 && w.stride[k][1] == 0;
-    repeat += kept[k] && w.stride[k][0] != 0;
+// --- operands that repeat ----------------------------------------------------------------------
+
+// y = f(x0, x1, ...), some operands the same for many elements
+// Owns:  block = one tile (broadcast_tiles.cuh); warp = 32 neighbours of it at a time, packs or single elements.
+// Costs: what repeats once a tile, the other operands and the result once.   Needs: what repeats in a tile in shared memory.
+template <class O, class T>
+__global__ void __launch_bounds__(threads, sizeof(T) == 8 ? 5 : 0) elementwise_tiles(EachArgs<detail::arity<O>()> a, Tiles<detail::arity<O>()> t, Attrs<O> attrs) {
+  constexpr int N = detail::arity<O>(), V = 16 / int(sizeof(T));
+  T* const kept = dynamic_shared<T>();
+  const TileOf tile(t, blockIdx.x);
+  Index at[N];
+#pragma unroll
+  for (int k = 0; k < N; ++k) {  // 1. what repeats, into shared memory
+    const Staged& s = t.staged[k];
+    if (!s.here) continue;
+    const bool whole_packs = a.packed && s.step[0];
+    const std::uint32_t step = whole_packs ? V : 1, columns = s.step[0] ? tile.columns : 1, rows = s.step[1] ? tile.rows : 1;
+    const std::uint32_t all = columns * rows * (s.step[2] ? tile.layers : 1);
+    a.places.locate(tile.begin, at);
+    const std::uint32_t ahead = std::uint32_t(at[k]) % 32;  // the first access begins at a sector
+    for (std::uint32_t first = threadIdx.x / 32 * 32 * step; first < all + ahead; first += threads * step) {
+      if (const std::uint32_t i = first + threadIdx.x % 32 * step - ahead; i < all) {
+        const std::uint32_t row = i / columns, c = i - row * columns, l = row / rows, r = row - l * rows;
+        a.places.locate(tile.begin + (l * t.extent[1] + r) * t.extent[0] + c, at);
+        T x[V];
+        read_operand(a.in[k], a.in_dtype[k], at[k], whole_packs, x);
+        T* const to = kept + s.first + c + r * s.step[1] + l * s.step[2];
+        if (whole_packs) write_pack(to, x);
+        else *to = x[0];
+      }
+      __syncwarp();
+    }
   }
-  const Index packs = w.extent[0] / V, rows = w.rank > 1 ? w.extent[1] : 1;
-  if (repeat == 0 || packs < 8) return p;  // of a shorter row warps ask for little
-  p.down = rows < 4 ? 1 : 4;
-  p.rows = std::uint32_t(rows);
-  p.turns = std::uint32_t(rows < 4 ? rows : std::min<Index>(2 * repeat, (rows + 3) / 4));
-  p.across = Divisor((packs * p.down + 31) / 32);
-  p.strips = Divisor((rows - 1) / (p.down * p.turns) + 1);
-  return p;
+  __syncthreads();
+  for (int k = 0; k < N; ++k) {  // and the first columns behind the last
+    const Staged& s = t.staged[k];
+    for (std::uint32_t i = threadIdx.x; s.wraps && i < t.together * (s.step[2] ? tile.layers : 1); i += threads) {
+      T* const row = kept + s.first + i / t.together * s.step[2];
+      row[tile.columns + i % t.together] = row[i % t.together];
+    }
+  }
+  __syncthreads();
+
+  const std::uint32_t unit = a.packed ? V : 1, turns = (tile.run_size + 31 + 32 * unit - 1) / (32 * unit);  // a run's; the first begins at a sector
+  for (std::uint32_t i = threadIdx.x / 32; i < tile.runs * turns; i += threads / 32) {
+    const std::uint32_t run = i / turns, begin = tile.row_begin(t, run * tile.run_rows);
+    const std::uint32_t e = begin / 32 * 32 + ((i - run * turns) * 32 + threadIdx.x % 32) * unit;
+    if (e >= begin && e < begin + tile.run_size) {
+      const TilePlace p = tile.place(t, run, begin, e);
+      T x[N][V] = {}, y[V];
+      a.places.locate(e, at);
+#pragma unroll
+      for (int k = 0; k < N; ++k) {  // 2. read
+        if (!t.staged[k].here) {
+          read_operand(a.in[k], a.in_dtype[k], at[k], a.packed, x[k]);
+        } else if (const T* const q = kept + p.slot(t, t.staged[k]); a.packed && t.staged[k].step[0]) {
+          read_pack(q, x[k]);
+        } else {
+          for (int v = 0; v < V; ++v) x[k][v] = *q;
+        }
+      }
+      compute<O>(attrs, x, y, int(unit));                                   // 3. compute
+      stored_as<T>(a.out_dtype, [&]<class S>(std::type_identity<S>) {  // 4. write
+        S* const to = static_cast<S*>(a.out) + e;
+        S pack[V];
+        for (int v = 0; v < V; ++v) pack[v] = convert<S>(y[v]);
+        if (a.packed) write_pack(to, pack);
+        else *to = pack[0];
+      });
+    }
+    __syncwarp();  // lanes beyond a run's ends meet the others again
+  }
 }
 
 template <int N> Walk<N> walk_of(std::span<const View> in, const Shape& shape) {
@@ -160,19 +204,23 @@ template <class O, class T> void run(const Context& ctx, const void* attrs, std:
   walk_of<N>(in, out.shape).in_parts(most_places, [&](const Walk<N>& part) {
     const Index n = part.size();
     void* const to = out.as<char>() + std::size_t(done) * out_item;
-    EachArgs<N> args{Lattice<N>(part), {}, to, std::uint32_t(n), {}, out.dtype, {}, {}, in_packs(part, in, to, out_item, V), {}};
-    if (args.packed) args.patches = patches_of(part, V, args.kept);
+    EachArgs<N> args{Lattice<N>(part), {}, to, std::uint32_t(n), {}, out.dtype, {}, in_packs(part, in, to, out_item, V)};
+    int items[N];
     for (int k = 0; k < N; ++k) {
       const View& x = in[std::size_t(k)];
       args.in[k] = x.as<char>() + part.first[k] * Index(size_of(x.dtype));
       args.in_dtype[k] = x.dtype;
       args.splat[k] = part.stride[k][0] == 0;
+      items[k] = int(size_of(x.dtype));
     }
-    const Patches& p = args.patches;
-    const Index strips = p.down ? n / (part.extent[0] * part.extent[1]) * p.strips.d : 0;
-    const Index lanes = p.down ? strips * p.across.d * 32 : (n + V - 1) / V;
-    launch(ctx.stream, one_thread_each(O::info.name.data(), lanes), elementwise_each<O, T>, args, own);
     done += n;
+    const TileNeeds<N> needs{part, items, int(out_item), int(sizeof(T)), args.packed};
+    if (!needs.tiles()) return launch(ctx.stream, one_thread_each(O::info.name.data(), (n + V - 1) / V), elementwise_each<O, T>, args, own);
+    args.packed = args.packed && part.extent[0] % V == 0;  // a row of any length has packs but for its end, a tile none
+    const Tiles<N> tiles = needs.cut();
+    LaunchPlan plan = one_block_each(O::info.name.data(), tiles.count);
+    plan.shared_bytes = std::size_t(tiles.slots) * sizeof(T);
+    launch(ctx.stream, plan, elementwise_tiles<O, T>, args, tiles, own);
   });
 }
 

@@ -21,7 +21,7 @@ struct GroupTiles {
   int pieces = 1;                        // tiles across a group: more than 1 where width < D
   int groups = 1;                        // that a tile has channels of
   int columns = 0, threads = 0;          // packs across a tile, threads a block
-  int samples = 1;                       // that a block of the gradient takes one after the other
+  int samples = 1;                       // that a block takes one after the other
   bool wide = false, one_read = false;   // wide: packs of 16 bytes
   std::size_t kept_bytes = 0;            // of a tile in shared memory
 };

@@ -3,6 +3,7 @@
 
 #include <deque>
 
+#include "broadcast_tiles.cuh"
 #include "sspo/ops/elementwise.hpp"
 #include "twin.hpp"
 
@@ -162,8 +163,9 @@ TEST_CASE("elementwise: broadcast and strided operands") {
 }
 
 TEST_CASE("elementwise: operands that repeat from row to row") {
-  // Rows of 10 or more packs: patches that the rows and columns do not fill, one and several rows of patches, samples above each other.
-  for (const Shape& s : {Shape{3, 9, 40}, Shape{2, 5, 136}, Shape{2, 3, 64}, Shape{1, 2, 144}, Shape{5, 17, 32}, Shape{1, 33, 40}}) {
+  // Tiles that rows and columns do not fill, of several layers, of a part of a row; rows of whole packs and others, of a few numbers and of many.
+  for (const Shape& s : {Shape{3, 9, 40}, Shape{2, 3, 64}, Shape{1, 2, 144}, Shape{5, 17, 32}, Shape{1, 33, 40}, Shape{3, 9, 77}, Shape{2, 5, 7}, Shape{150, 2, 33},
+                         Shape{60, 2, 36}, Shape{300, 5, 3}, Shape{2, 70, 129}, Shape{3, 4, 1025}, Shape{2, 2, 2052}}) {
     const Index rows = s[1], cols = s[2];
     const Laid row{{0, 0, 1}, cols}, own_row{{cols, 0, 1}, s[0] * cols}, column{{rows, 1, 0}, s[0] * rows}, number{{0, 0, 0}, 1}, picture{{0, cols, 1}, rows * cols};
     for (std::uint64_t seed : {0, 1}) {
@@ -181,6 +183,15 @@ TEST_CASE("elementwise: operands that repeat from row to row") {
     }
   }
   set_schedule(0);
+  for (Index C : {36, 33}) {  // four axes
+    const Shape s{2, 3, 4, C};
+    const Laid odd{{4 * C, 0, C, 1}, 8 * C}, even{{0, C, 0, 1}, 3 * C}, backwards{{0, -C, 0, 1}, 3 * C, 2 * C}, reversed{{0, 0, 0, -1}, C, C - 1};
+    for (DType dtype : {DType::f32, DType::bf16, DType::f64}) {
+      check<Add>(s, {odd, even}, dtype);
+      check<Sub>(s, {backwards, whole(s)}, dtype);
+      check<Where>(s, {even, reversed, odd}, dtype);
+    }
+  }
   TestDevice d;  // the result over the operand that does not repeat
   Twin x(d, DType::f32, bytes_of(DType::f32, numbers(37 * 64, 1))), b(d, DType::f32, bytes_of(DType::f32, numbers(64, 2)));
   const Shape s{37, 64};
@@ -189,6 +200,38 @@ TEST_CASE("elementwise: operands that repeat from row to row") {
   sspo::cuda::elementwise(d.ctx, detail::builtin_index<Mul>, nullptr, device, x.device(s), DType::f32);
   CHECK(x.equal());
   require_no_findings();
+}
+
+TEST_CASE("elementwise: how tiles are cut") {
+  const auto cut = [](const Shape& s, Strides a, Strides b, int bytes, bool packed = false) {
+    const Walk<2> walk(s, {&a, &b});
+    const int items[] = {bytes, bytes};
+    return TileNeeds<2>{walk, items, bytes, 4, packed}.cut();
+  };
+  const auto needed = [](const Shape& s, Strides a, Strides b, int bytes, bool packed = true) {
+    const Walk<2> walk(s, {&a, &b});
+    const int items[] = {bytes, bytes};
+    return TileNeeds<2>{walk, items, bytes, 4, packed}.tiles();
+  };
+  CHECK(!needed({77, 320}, {320, 1}, {320, 1}, 4));
+  CHECK(needed({77, 320}, {320, 1}, {0, 1}, 4));
+  CHECK(!needed({77, 320}, {320, 1}, {1, 0}, 4));          // a number for a warp's packs
+  CHECK(needed({77, 320}, {0, 1}, {1, 0}, 4));
+  CHECK(needed({77, 77}, {77, 1}, {1, 0}, 4, false));
+  const Tiles<2> bias = cut({1000, 77}, {77, 1}, {0, 1}, 4);
+  CHECK(bias.size[0] == 77);
+  CHECK(bias.size[1] == 56);                               // 4,096 elements: the bias is 1 % of them
+  CHECK(bias.staged[1].wraps);
+  CHECK(bias.slots == 112);                                // 77, 32 of them again, up to whole packs
+  CHECK(cut({1000, 77}, {0, 1}, {1, 0}, 4).size[1] == 56);
+  CHECK(cut({1000, 1281}, {0, 1}, {1, 0}, 4).size[0] == 672);
+  CHECK(cut({1000, 1281}, {0, 1}, {1, 0}, 4).size[1] == 33);
+  const Tiles<2> pairs = cut({500, 2, 77}, {154, 77, 1}, {77, 0, 1}, 2);  // each for two rows: many layers a tile
+  CHECK(pairs.size[1] == 2);
+  CHECK(pairs.size[2] == 28);
+  CHECK(pairs.count == 18);
+  for (const Shape& s : {Shape{3, 100000, 3}, Shape{40, 77, 5000}})
+    CHECK(Index(cut(s, {s[1] * s[2], s[2], 1}, {0, s[2], 1}, 4).slots) * 4 <= 40 * 1024);
 }
 
 TEST_CASE("elementwise: the result may be an operand's own memory") {

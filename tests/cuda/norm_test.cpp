@@ -28,7 +28,7 @@ template <class T> Results group_norm_truth(const Shape& s, const std::vector<T>
 }
 
 const Shape shapes[] = {{1, 1, 1, 1}, {2, 3, 4, 2, true}, {1, 5, 7, 7}, {3, 17, 24, 3, true, false}, {1, 33, 64, 32}, {2, 25, 320, 32, true}, {2, 130, 66, 6, true},
-                        {70, 9, 40, 4, true}, {1, 900, 40, 1, true}, {1, 5, 5000, 4, true}, {1, 3, 2700, 2}, {1, 500, 66, 6, false, true, 1}, {2, 16, 64, 8, true, true, 1}};
+                        {70, 9, 40, 4, true}, {21, 1, 96, 12, true}, {33, 2, 66, 6}, {1, 900, 40, 1, true}, {1, 5, 5000, 4, true}, {1, 3, 2700, 2}, {1, 500, 66, 6, false, true, 1}, {2, 16, 64, 8, true, true, 1}};
 
 TEST_CASE_TEMPLATE("group norm: odd shapes", T, float, double, bf16) {
   TestDevice d;
@@ -63,7 +63,11 @@ TEST_CASE("group norm: tiles") {
   CHECK(cut(1, 16, 9000, 1, 4).pieces == 9);
   CHECK(cut(4, 16, 1280, 32, 2, 2).samples == 4);  // a block of the gradient takes all samples, as positions are few
   CHECK(cut(4, 16, 1280, 32, 4, 2).samples == 2);
-  CHECK(cut(70, 9, 40, 4, 2, 2).samples == 7);     // each of ten
+  CHECK(cut(70, 9, 40, 4, 2, 2).samples == 7);     // each of eleven
+  CHECK(cut(70, 9, 40, 4, 2, 1).samples == 2);     // forward only γ and β weigh
+  CHECK(cut(90, 1, 1280, 32, 2, 1).samples == 15);
+  CHECK(cut(90, 1, 1280, 32, 2, 2).samples == 90);
+  CHECK(cut(90, 1, 1280, 32, 2, 1).width == 160);  // four groups: a sector of means
   CHECK(cut(4, 64, 1280, 32, 2, 2).samples == 1);
   CHECK(cut(4, 16, 1280, 32, 2, 1).samples == 1);
   limits.shared_per_block = 99 * 1024;
@@ -110,7 +114,7 @@ template <class T> Results layer_norm_truth(Index rows, Index C, const std::vect
 
 TEST_CASE_TEMPLATE("layer norm: odd shapes", T, float, double, bf16) {
   TestDevice d;
-  struct { Index rows, C, offset; } const all[] = {{1, 1, 0}, {3, 5, 0}, {7, 64, 0}, {20, 77, 0}, {9, 320, 0}, {9, 320, 1}, {3, 1280, 0}, {1, 5000, 0}, {1, 5001, 0}, {1, 17000, 0}};
+  struct { Index rows, C, offset; } const all[] = {{1, 1, 0}, {3, 5, 0}, {7, 64, 0}, {20, 77, 0}, {9, 320, 0}, {9, 320, 1}, {3, 1280, 0}, {1, 5000, 0}, {3, 5001, 0}, {19, 1027, 0}, {2, 2048, 1}, {2, 8200, 0}, {1, 17001, 0}, {1, 33000, 0}};
   for (const auto& s : all)
     for (bool affine : {true, false}) {
       CAPTURE(s.rows); CAPTURE(s.C); CAPTURE(s.offset);
@@ -159,7 +163,7 @@ template <class T> Results layer_norm_grad_on(TestDevice& d, Index rows, Index C
 }
 TEST_CASE_TEMPLATE("layer norm gradient: odd shapes", T, float, double, bf16) {
   TestDevice d;
-  struct { Index rows, C, offset; } const all[] = {{1, 1, 0}, {3, 5, 0}, {300, 64, 0}, {20, 77, 0}, {9, 320, 0}, {9, 320, 1}, {6, 1280, 0}, {2, 3001, 0}, {1, 2400, 0}};
+  struct { Index rows, C, offset; } const all[] = {{1, 1, 0}, {3, 5, 0}, {300, 64, 0}, {20, 77, 0}, {9, 320, 0}, {9, 320, 1}, {6, 1280, 0}, {2, 3001, 0}, {90, 303, 0}, {5, 2400, 0}, {85, 2052, 0}, {3, 4104, 0}, {2, 2048, 1}, {1, 17001, 0}, {1, 17000, 0}};
   for (const auto& s : all)
     for (bool affine : {true, false}) {
       CAPTURE(s.rows); CAPTURE(s.C); CAPTURE(s.offset);

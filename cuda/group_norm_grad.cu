@@ -3,15 +3,14 @@
 #include "blocks.cuh"
 #include "group_tiles.cuh"
 #include "norm.hpp"
+#include "sum_parts.cuh"
 
 namespace sspo::cuda::inline SSPO_CUDA_WORLD {
 
 using kernels::GroupNormGradArgs;
-using kernels::LayerNormGradArgs;
 
 namespace {
 
-// --- group norm --------------------------------------------------------------------------------
 // With t = x - near, z = t a + b (Affine) and d = dL/dz = g, or g silu'(z):
 //   dβ = Σ d    dγ = Σ d x̂    dx = r (γ d - m₁ - x̂ m₂)    m₁, m₂ = the group's means of γ d and γ d x̂
 // x̂ = r (t - far), far = μ - near, turns E = Σ d t into Σ d x̂ = r (E - far Σ d), and dx into d a + u t + v.
@@ -232,172 +231,6 @@ __global__ void __launch_bounds__(tile_threads) group_norm_grad_write(GroupNormG
   write_gradient(a, tiles, tile, affine_of(a, tile, m), m, x, g, tiles.channels);
 }
 
-// --- layer norm --------------------------------------------------------------------------------
-// dx = r (γ g - m₁ - x̂ m₂), m₁, m₂ the row's means of γ g and γ g x̂;  dγ = Σ g x̂,  dβ = Σ g over rows.
-// With t = x - near, near = μ in C:  x̂ = t r + shift,  dx = γ g r + u t + v.
-
-template <class C> struct RowNorm {
-  C near, r, shift;
-  double far, rstd;
-  SSPO_DEVICE RowNorm(double mean, double rstd_) : near(C(mean)), r(C(rstd_)), far(mean - double(near)), rstd(rstd_) {
-    shift = C(-far * rstd);
-  }
-  // dx = d r + u t + v
-  SSPO_DEVICE C u(double m2) const { return C(-rstd * rstd * m2); }
-  SSPO_DEVICE C v(double m1, double m2) const { return C(-rstd * (m1 - rstd * far * m2)); }
-};
-
-// Owns:  block = `strip` rows; team of `team` threads = `strip_rows` of them at a time; thread = one pack of each of its team's rows:
-//        its share of dγ and dβ stays in registers, and the teams' shares are added up in shared memory, the first team's first.
-// Costs: x and g read once, dx written once; γ and the statistics once a strip, two numbers a channel written and read for the shares;
-//        dγ and dβ themselves where one strip is all.
-constexpr int most_strip = 80;
-template <class T, int V>
-__global__ void __launch_bounds__(strip_threads, 1) layer_norm_grad_strips(LayerNormGradArgs a, int strip, int team, Compute<T>* parts) {
-  using C = Compute<T>;
-  SSPO_SHARED(double, means, [most_strip]);
-  SSPO_SHARED(double, rstds, [most_strip]);
-  SSPO_SHARED(T, weights, [strip_threads * V]);
-  SSPO_SHARED(C, folds, [2 * strip_rows][strip_threads / 32]);
-  SSPO_SHARED(C, shares, [2 * V][strip_threads]);
-  const int teams = int(blockDim.x) / team, mine = int(threadIdx.x) / team, member = int(threadIdx.x) % team;
-  const Index K = a.channels, c = Index(member) * V, first = Index(blockIdx.x) * strip;
-  const bool active = c < K;
-  const T *const x = static_cast<const T*>(a.x) + c, *const g = static_cast<const T*>(a.g) + c;
-  const int all = int(a.rows - first < strip ? a.rows - first : strip);
-  for (int i = int(threadIdx.x); i < all; i += int(blockDim.x)) means[i] = a.mean[first + i], rstds[i] = a.rstd[first + i];
-  if (a.gamma && mine == 0 && active) put_pack(weights + c, load_pack<V>(static_cast<const T*>(a.gamma) + c));
-  __syncthreads();
-  C gamma[V], dbeta[V] = {}, dgamma[V] = {};
-  for (int v = 0; v < V; ++v) gamma[v] = 1;
-  if (a.gamma && active) unpack(load_pack<V>(weights + c), gamma);
-  for (int begin = 0; begin < all; begin += teams * strip_rows) {
-    const int row = begin + mine * strip_rows, left = active ? all - row : 0, rows = left < strip_rows ? left : strip_rows;
-    const Index at = (first + row) * K;
-    Pack<T, V> xs[strip_rows], gs[strip_rows];
-    load_rows(xs, x + at, K, rows);
-    load_rows(gs, g + at, K, rows);
-    C sums[2 * strip_rows] = {};  // 1. of γ g and γ g x̂ over each row
-#pragma unroll
-    for (int u = 0; u < strip_rows; ++u) {
-      if (u >= rows) break;
-      const RowNorm<C> k(means[row + u], rstds[row + u]);
-      C t[V], d[V];
-      unpack(xs[u], t);
-      unpack(gs[u], d);
-      for (int v = 0; v < V; ++v) {
-        const C normal = std::fma(t[v] - k.near, k.r, k.shift);
-        dbeta[v] += d[v];
-        dgamma[v] = std::fma(d[v], normal, dgamma[v]);
-        sums[2 * u] += d[v] * gamma[v];
-        sums[2 * u + 1] = std::fma(d[v] * gamma[v], normal, sums[2 * u + 1]);
-      }
-    }
-#pragma unroll
-    for (int n = 0; n < 2 * strip_rows; ++n) {
-      sums[n] = warp_fold(sums[n], Add{});
-      if (lane_id() == 0) folds[n][threadIdx.x / 32] = sums[n];
-    }
-    __syncthreads();
-#pragma unroll
-    for (int n = 0; n < 2 * strip_rows; ++n) {
-      const C* const of_team = folds[n] + mine * team / 32;
-      sums[n] = of_team[0];
-      for (int w = 1; w < team / 32; ++w) sums[n] += of_team[w];
-    }
-    __syncthreads();
-#pragma unroll
-    for (int u = 0; u < strip_rows; ++u) {  // 2. dx
-      if (u >= rows) break;
-      const RowNorm<C> k(means[row + u], rstds[row + u]);
-      const double m1 = double(sums[2 * u]) / double(K), m2 = double(sums[2 * u + 1]) / double(K);
-      const C slant = k.u(m2), level = k.v(m1, m2);
-      C t[V], d[V];
-      unpack(xs[u], t);
-      unpack(gs[u], d);
-      for (int v = 0; v < V; ++v) d[v] = std::fma(d[v] * gamma[v], k.r, std::fma(t[v] - k.near, slant, level));
-      store_pack(static_cast<T*>(a.dx) + at + u * K + c, d);
-    }
-  }
-  if (teams > 1)  // 3. the strip's share of dβ, then of dγ
-    for (int v = 0; v < V; ++v) shares[v][threadIdx.x] = dbeta[v], shares[V + v][threadIdx.x] = dgamma[v];
-  __syncthreads();
-  if (mine > 0) return;
-  for (int other = team + member; other < int(blockDim.x); other += team)
-    for (int v = 0; v < V; ++v) dbeta[v] += shares[v][other], dgamma[v] += shares[V + v][other];
-  if (gridDim.x == 1) {  // nothing to share
-    if (a.dbeta && active) store_pack(static_cast<T*>(a.dbeta) + c, dbeta);
-    if (a.dgamma && active) store_pack(static_cast<T*>(a.dgamma) + c, dgamma);
-    return;
-  }
-  write_pack_by_pairs(parts + Index(blockIdx.x) * 2 * K + c, dbeta, active);
-  write_pack_by_pairs(parts + (Index(blockIdx.x) * 2 + 1) * K + c, dgamma, active);
-}
-
-// The same in two kernels where a row has more packs than a block threads.
-// Owns:  block = 32 channels of `strip` rows; thread = one channel and every 8th row.   Costs: x and g read once.
-constexpr int column_rows = 8;
-template <class T>
-__global__ void __launch_bounds__(32 * column_rows) layer_norm_grad_columns(LayerNormGradArgs a, int strip, Compute<T>* parts) {
-  using C = Compute<T>;
-  SSPO_SHARED(double, sums, [2][column_rows][32]);
-  const Index K = a.channels, blocks = (K + 31) / 32, part = Index(blockIdx.x) / blocks, c = Index(blockIdx.x) % blocks * 32 + lane_id();
-  const int first = int(threadIdx.x) / 32;
-  const Index last = (part + 1) * strip < a.rows ? (part + 1) * strip : a.rows;
-  const Index column = c < K ? c : K - 1;
-  double dbeta = 0, dgamma = 0;
-  for (Index row = part * strip + first; row < last; row += column_rows) {
-    const RowNorm<C> k(a.mean[row], a.rstd[row]);
-    const C d = value(static_cast<const T*>(a.g)[row * K + column]), t = value(static_cast<const T*>(a.x)[row * K + column]) - k.near;
-    dbeta += double(d), dgamma += double(d * std::fma(t, k.r, k.shift));
-  }
-  sums[0][first][lane_id()] = dbeta, sums[1][first][lane_id()] = dgamma;
-  __syncthreads();
-  if (first > 1 || c >= K) return;
-  double total = 0;  // the first warp adds up dβ, the second dγ
-  for (int r = 0; r < column_rows; ++r) total += sums[first][r][lane_id()];
-  parts[(part * 2 + first) * K + c] = C(total);
-}
-// Owns:  block = one row.   Costs: x and g read twice, dx written once.
-template <class T, int V> __global__ void __launch_bounds__(row_threads) layer_norm_grad_rows(LayerNormGradArgs a) {
-  using C = Compute<T>;
-  const Index K = a.channels, row = blockIdx.x;
-  const T *const x = static_cast<const T*>(a.x) + row * K, *const g = static_cast<const T*>(a.g) + row * K;
-  const T* const gamma = static_cast<const T*>(a.gamma);
-  const RowNorm<C> k(a.mean[row], a.rstd[row]);
-  const auto each = [&](auto body) {  // body(c, t, γ g)
-    for (Index c = Index(threadIdx.x) * V; c < K; c += row_threads * V) {
-      C t[V], d[V], scale[V];
-      unpack(load_pack<V>(x + c), t);
-      unpack(load_pack<V>(g + c), d);
-      for (int v = 0; v < V; ++v) scale[v] = 1;
-      if (gamma) unpack(load_pack<V>(gamma + c), scale);
-      for (int v = 0; v < V; ++v) t[v] -= k.near, d[v] *= scale[v];
-      body(c, t, d);
-    }
-  };
-  double m[2] = {};
-  each([&](Index, const C(&t)[V], const C(&d)[V]) {
-    C s = 0, e = 0;
-    for (int v = 0; v < V; ++v) s += d[v], e = std::fma(d[v], std::fma(t[v], k.r, k.shift), e);
-    m[0] += double(s), m[1] += double(e);
-  });
-  team_fold<row_threads>(m, Add{});
-  const C slant = k.u(m[1] / double(K)), level = k.v(m[0] / double(K), m[1] / double(K));
-  each([&](Index c, const C(&t)[V], const C(&d)[V]) {
-    C out[V];
-    for (int v = 0; v < V; ++v) out[v] = std::fma(d[v], k.r, std::fma(t[v], slant, level));
-    store_pack(static_cast<T*>(a.dx) + row * K + c, out);
-  });
-}
-
-// dβ and dγ from parts [count, 2, channels].
-template <class T, class P>
-void weight_gradients(const Context& ctx, Index count, Index channels, const P* parts, void* dgamma, void* dbeta) {
-  if (!dgamma && !dbeta) return;
-  launch_sum_parts<T, P>(ctx, {1, count, 2 * channels, parts, static_cast<T*>(dbeta), static_cast<T*>(dgamma), channels});
-}
-
 }  // namespace
 
 void group_norm_grad(const Context& ctx, DType dtype, const GroupNormGradArgs& a) {
@@ -427,35 +260,6 @@ void group_norm_grad(const Context& ctx, DType dtype, const GroupNormGradArgs& a
       launch(ctx.stream, {"group_norm_grad_means", blocks_along_x(a.batch * a.groups), {128}}, group_norm_grad_means<T>, a, sums, means);
       launch(ctx.stream, {"group_norm_grad_write", grid, block, beside}, group_norm_grad_write<T, V>, a, tiles, means);
       weight_gradients<T, double>(ctx, a.batch, a.channels, sums, a.dgamma, a.dbeta);
-    });
-  });
-}
-
-void layer_norm_grad(const Context& ctx, DType dtype, const LayerNormGradArgs& a) {
-  if (a.channels == 0) return;
-  visit_floats("layer_norm_grad", dtype, [&]<class T>(std::type_identity<T>) {
-    if (a.rows == 0) return weight_gradients<T, double>(ctx, 0, a.channels, nullptr, a.dgamma, a.dbeta);
-    // A strip costs γ and four numbers in C a channel (its shares of dγ and dβ, out and in again), its rows x, g and dx: as many strips as
-    // make the former 8 % of the latter, if a large GPU has not its fill before.
-    const Index most = std::max<Index>(a.rows * 6 / (25 * (1 + 4 * Index(sizeof(Compute<T>) / sizeof(T)))), 1);
-    const int strip = int(std::clamp<Index>(ceil_div(a.rows, 4 * 132), ceil_div(a.rows, most), most_strip));
-    const Index strips = ceil_div(a.rows, strip);
-    visit_pack<T>(wide_rows<T>(a.channels, a.x, a.g, a.dx, a.gamma, a.dgamma, a.dbeta), [&](auto pack) {
-      constexpr int V = decltype(pack)::value;
-      const Index packs = a.channels / V;
-      const bool by_strips = packs <= strip_threads, alone = by_strips && strips == 1;
-      const Workspace memory(ctx, alone ? 0 : std::size_t(strips * 2 * a.channels) * sizeof(Compute<T>), "layer_norm_grad");
-      Compute<T>* const parts = memory.as<Compute<T>>();  // [strips, 2, channels]
-      if (by_strips) {
-        const int team = int(ceil_div(packs, 32) * 32), teams = int(std::min<Index>(strip_threads / team, ceil_div(strip, strip_rows)));
-        const LaunchPlan plan{"layer_norm_grad_strips", blocks_along_x(strips), {unsigned(team * teams)}};
-        launch(ctx.stream, plan, layer_norm_grad_strips<T, V>, a, strip, team, parts);
-      } else {
-        const Extent grid = blocks_along_x(strips * ceil_div(a.channels, 32));
-        launch(ctx.stream, {"layer_norm_grad_columns", grid, {32 * column_rows}}, layer_norm_grad_columns<T>, a, strip, parts);
-        launch(ctx.stream, {"layer_norm_grad_rows", blocks_along_x(a.rows), {row_threads}}, layer_norm_grad_rows<T, V>, a);
-      }
-      if (!alone) weight_gradients<T>(ctx, strips, a.channels, parts, a.dgamma, a.dbeta);
     });
   });
 }

@@ -9,7 +9,6 @@
 namespace sspo::cuda::inline SSPO_CUDA_WORLD {
 
 using kernels::GroupNormArgs;
-using kernels::LayerNormArgs;
 
 // --- how group norm cuts its work --------------------------------------------------------------
 
@@ -35,7 +34,6 @@ int best_threads(int columns, int most) {
 GroupTiles group_norm_tiles(Index batch, Index positions, Index channels, Index groups, int element_bytes, int arrays, bool aligned,
                             const DeviceLimits& limits) {
   constexpr Index enough_blocks = 64, small_tile = 80 * 1024;  // half the multiprocessors of a large GPU; one of them moves 80 KiB in about a launch's time
-  constexpr Index most_samples = 8;  // that a block has to take
   const Index D = channels / groups;
   GroupTiles t{.batch = batch, .positions = positions, .channels = channels, .group = int(D)};
   const auto take = [&](Index width, Index rows, bool wide, bool one_read) {
@@ -62,16 +60,20 @@ GroupTiles group_norm_tiles(Index batch, Index positions, Index channels, Index 
   for (Index m = 1; m <= groups; ++m) {
     const bool wide = can_be_wide(m, V);
     if (m * D > tile_columns * (wide ? V : 1) || positions * m * position_bytes + overhead(m, wide ? V : 1) > room) continue;
-    const double waste = sector_waste(m * D * element_bytes) + (aligned && !wide ? 0.3 : 0);
+    const double run = double(m * D * element_bytes), runs = double(positions * (arrays + 1)) * run, statistics = double(16 * m);
+    const double touched = runs * sector_waste(m * D * element_bytes) + statistics * sector_waste(8 * m);
+    const double waste = touched / (runs + statistics) + (aligned && !wide ? 0.3 : 0);
     if (waste < best_waste - 0.04) best = m, best_waste = waste;
     if (best_waste < 1.01) break;
   }
   if (best && (batch * ceil_div(groups, best) >= enough_blocks || positions * best * position_bytes <= small_tile)) {
     take(best * D, positions, can_be_wide(best, V), true);
-    if (arrays == 2 && positions * best * position_bytes + overhead(best, V) + 16 * (best * D + V) <= room) {
-      // γ, β and the shares of dγ and dβ, out and in again, cost a channel as much as this many samples should have, to be 7 % of x, g and dx
-      const Index fixed = 2 * element_bytes + 4 * std::max(element_bytes, 4), few = ceil_div(100 * fixed, 7 * 3 * positions * element_bytes);
-      t.samples = int(ceil_div(batch, std::max<Index>(batch / std::min(few, most_samples), 1)));
+    if (positions * best * position_bytes + overhead(best, V) + 16 * (best * D + V) <= room) {
+      // γ and β, for the gradient the shares of dγ and dβ, too, out and in again, cost a channel as much as this many samples should have,
+      // to be 7 % of x and y, or of x, g and dx
+      const Index fixed = 2 * element_bytes + (arrays == 2 ? 4 * std::max(element_bytes, 4) : 0);
+      const Index few = ceil_div(100 * fixed, 7 * (arrays + 1) * positions * element_bytes);
+      t.samples = int(ceil_div(batch, std::max<Index>(batch / few, 1)));
     }
     return t;
   }
@@ -193,13 +195,11 @@ SSPO_DEVICE void write_normalised(const GroupTiles& tiles, const Tile<V>& tile, 
 }
 
 // y = act(γ (x - μ) r + β), whole groups at a time                                                  Wu & He 2018
-// Owns:  block = one tile: all positions of some groups of one sample; thread = one column of packs.
-// Costs: x read once, y written once.   Needs: the tile in shared memory (group_norm_tiles).
-template <class T, int V> __global__ void __launch_bounds__(tile_threads) group_norm_one_read(GroupNormArgs a, GroupTiles tiles) {
-  const Tile<V> tile(tiles);
-  const TileMemory<T, V> m(tiles);
+// `weights`: γ and β are to be fetched.
+template <class T, int V>
+SSPO_DEVICE void normalise_tile(const GroupNormArgs& a, const GroupTiles& tiles, const Tile<V>& tile, const TileMemory<T, V>& m, bool weights) {
   tile_statistics(tiles, tile, static_cast<const T*>(a.x), m);             // 1. statistics; the tile stays in shared memory
-  fetch_weights(tile, m, a.gamma, a.beta);
+  if (weights) fetch_weights(tile, m, a.gamma, a.beta);
   for (int j = int(threadIdx.x); j < tile.groups; j += int(blockDim.x)) {  // 2. 1/σ; both are saved
     m.rstd[j] = 1 / std::sqrt(m.first[j] / double(tiles.positions * tile.group) + a.eps);
     a.mean[tile.sample * a.groups + tile.first_group + j] = m.mean[j];
@@ -208,6 +208,27 @@ template <class T, int V> __global__ void __launch_bounds__(tile_threads) group_
   __syncthreads();
   const Affine<Compute<T>, V> k(tile, m, a.gamma, a.beta);
   write_normalised(tiles, tile, k, m.kept + tile.column * V, Index(tiles.columns) * V, static_cast<T*>(a.y), a.silu);  // 3.
+}
+
+// Owns:  block = one tile: all positions of some groups of one sample; thread = one column of packs.
+// Costs: x read once, y written once.   Needs: the tile in shared memory (group_norm_tiles).
+template <class T, int V> __global__ void __launch_bounds__(tile_threads) group_norm_one_read(GroupNormArgs a, GroupTiles tiles) {
+  const Tile<V> tile(tiles);
+  const TileMemory<T, V> m(tiles);
+  normalise_tile(a, tiles, tile, m, true);
+}
+
+// The same where there are few positions, so that γ and β weigh.
+// Owns:  block = such a tile in `samples` samples, one after the other.   Costs: γ and β once a block.
+// At least one block at a time is what nvcc is told: left to itself it spills.
+template <class T, int V> __global__ void __launch_bounds__(tile_threads, 1) group_norm_samples(GroupNormArgs a, GroupTiles tiles) {
+  Tile<V> tile(tiles);
+  const TileMemory<T, V> m(tiles);
+  const int samples = int(a.batch - tile.sample < tiles.samples ? a.batch - tile.sample : tiles.samples);
+  for (int sample = 0; sample < samples; ++sample, tile.next_sample(tiles)) {
+    if (sample > 0) __syncthreads();  // the sample before is done with
+    normalise_tile(a, tiles, tile, m, sample == 0);
+  }
 }
 
 // The same in three launches where a group's positions do not fit, or are too few blocks: moments of tiles, their union, y.
@@ -274,143 +295,6 @@ template <class T, int V> __global__ void __launch_bounds__(tile_threads) group_
   write_normalised(tiles, tile, k, x, tiles.channels, static_cast<T*>(a.y), a.silu);
 }
 
-// --- layer norm --------------------------------------------------------------------------------
-
-// y = γ (x - μ) r + β, each row its own                                                            Ba et al. 2016
-// 1. near = x0 + Σ (x - x0) / n in C   2. μ and σ² from t = x - near, as for group norm   3. y
-// A block's rows share one reading of γ and β; their statistics go out together.
-constexpr int most_rows = 16;  // a block's
-
-// From S = Σ t and Q = Σ t² of one row: offset = μ - near and 1/σ.
-SSPO_DEVICE void row_statistics(const LayerNormArgs& a, double S, double Q, double& offset, double& rstd) {
-  offset = S / double(a.channels);
-  const double variance = Q / double(a.channels) - offset * offset;
-  rstd = 1 / std::sqrt((variance > 0 || variance != variance ? variance : 0) + a.eps);
-}
-// Of the block's rows, from `first` on. Needs the whole block.
-SSPO_DEVICE void write_statistics(const LayerNormArgs& a, Index first, int rows, const double* mean, const double* rstd) {
-  __syncthreads();
-  if (const int i = int(threadIdx.x); i < rows) a.mean[first + i] = mean[i], a.rstd[first + i] = rstd[i];
-}
-template <class C, int V> SSPO_DEVICE void normalise(const C (&x)[V], C near, C r, C shift, const C (&scale)[V], const C (&level)[V], C (&y)[V]) {
-  for (int v = 0; v < V; ++v) y[v] = std::fma(std::fma(x[v] - near, r, shift), scale[v], level[v]);
-}
-
-// Owns:  block = `rows_each` rows; team = one of them at a time: a warp, or the block for long rows; thread = every TEAM-th pack.
-// Costs: x read once where K > 0 (the row stays in registers), else three times; y written once; γ and β once a block, or a row.
-// Needs: γ and β in shared memory where K > 0.
-template <class T, int V, int TEAM, int K> __global__ void __launch_bounds__(row_threads) layer_norm_rows(LayerNormArgs a, int rows_each) {
-  using C = Compute<T>;
-  SSPO_SHARED(double, means, [most_rows]);
-  SSPO_SHARED(double, rstds, [most_rows]);
-  const Index n = a.channels, first = Index(blockIdx.x) * rows_each;
-  const int rows = int(a.rows - first < rows_each ? a.rows - first : rows_each), member = int(threadIdx.x) % TEAM;
-  const T *gamma = static_cast<const T*>(a.gamma), *beta = static_cast<const T*>(a.beta);
-  if constexpr (K > 0) {
-    T* const kept = dynamic_shared<T>();  // [2, n]
-    for (Index c = Index(threadIdx.x) * V; c < n; c += row_threads * V) {
-      if (gamma) put_pack(kept + c, load_pack<V>(gamma + c));
-      if (beta) put_pack(kept + n + c, load_pack<V>(beta + c));
-    }
-    gamma = kept, beta = kept + n;
-    __syncthreads();
-  }
-  for (int i = int(threadIdx.x) / TEAM; i < rows; i += row_threads / TEAM) {
-    const Row<T, V, TEAM, K> x(static_cast<const T*>(a.x) + (first + i) * n, n / V, member);
-    const C x0 = x.first();
-    double sum = 0;
-    x.each([&](Index, const C(&v)[V]) {
-      C s = 0;
-      for (C e : v) s += e - x0;
-      sum += double(s);
-    });
-    const C near = C(double(x0) + team_fold<TEAM>(sum, Add{}) / double(n));
-    double sums[2] = {};
-    x.each([&](Index, const C(&v)[V]) {
-      C s = 0, q = 0;
-      for (C e : v) s += e - near, q = std::fma(e - near, e - near, q);
-      sums[0] += double(s), sums[1] += double(q);
-    });
-    team_fold<TEAM>(sums, Add{});
-    double offset, rstd;
-    row_statistics(a, sums[0], sums[1], offset, rstd);
-    if (member == 0) means[i] = double(near) + offset, rstds[i] = rstd;
-    T* const y = static_cast<T*>(a.y) + (first + i) * n;
-    x.each([&](Index c, const C(&v)[V]) {
-      C scale[V], level[V], out[V];
-      for (int e = 0; e < V; ++e) scale[e] = 1, level[e] = 0;
-      if (a.gamma) unpack(load_pack<V>(gamma + c), scale);
-      if (a.beta) unpack(load_pack<V>(beta + c), level);
-      normalise(v, near, C(rstd), C(-offset * rstd), scale, level, out);
-      store_pack(y + c, out);
-    });
-  }
-  write_statistics(a, first, rows, means, rstds);
-}
-
-// Owns:  block = `most_rows` rows, `strip_rows` at a time; thread = one pack of each, its γ and β in registers.
-// Costs: x read once, y written once, γ and β once a block.
-template <class T, int V> __global__ void __launch_bounds__(strip_threads, 1) layer_norm_strips(LayerNormArgs a) {
-  using C = Compute<T>;
-  SSPO_SHARED(double, means, [most_rows]);
-  SSPO_SHARED(double, rstds, [most_rows]);
-  SSPO_SHARED(C, origins, [strip_rows]);
-  const Index n = a.channels, c = Index(threadIdx.x) * V, first = Index(blockIdx.x) * most_rows;
-  const int all = int(a.rows - first < most_rows ? a.rows - first : most_rows);
-  const bool active = c < n;
-  Pack<T, V> gamma{}, beta{};
-  if (active && a.gamma) gamma = load_pack<V>(static_cast<const T*>(a.gamma) + c);
-  if (active && a.beta) beta = load_pack<V>(static_cast<const T*>(a.beta) + c);
-  for (int begin = 0; begin < all; begin += strip_rows) {
-    const int rows = all - begin < strip_rows ? all - begin : strip_rows;
-    const Index at = (first + begin) * n + c;
-    Pack<T, V> xs[strip_rows];
-    load_rows(xs, static_cast<const T*>(a.x) + at, n, active ? rows : 0);
-    C x[V], near[strip_rows];
-#pragma unroll
-    for (int u = 0; u < strip_rows; ++u)
-      if (u < rows && threadIdx.x == 0) unpack(xs[u], x), origins[u] = x[0];
-    __syncthreads();
-    double sums[strip_rows] = {}, pairs[2 * strip_rows] = {};
-#pragma unroll
-    for (int u = 0; u < strip_rows; ++u) {
-      near[u] = u < rows ? origins[u] : C(0);
-      if (u >= rows || !active) continue;
-      C s = 0;
-      unpack(xs[u], x);
-      for (C e : x) s += e - near[u];
-      sums[u] = double(s);
-    }
-    team_fold<strip_threads>(sums, Add{});
-#pragma unroll
-    for (int u = 0; u < strip_rows; ++u) {
-      near[u] = C(double(near[u]) + sums[u] / double(n));
-      if (u >= rows || !active) continue;
-      C s = 0, q = 0;
-      unpack(xs[u], x);
-      for (C e : x) s += e - near[u], q = std::fma(e - near[u], e - near[u], q);
-      pairs[2 * u] = double(s), pairs[2 * u + 1] = double(q);
-    }
-    team_fold<strip_threads>(pairs, Add{});
-#pragma unroll
-    for (int u = 0; u < strip_rows; ++u) {
-      if (u >= rows) break;
-      double offset, rstd;
-      row_statistics(a, pairs[2 * u], pairs[2 * u + 1], offset, rstd);
-      if (threadIdx.x == 0) means[begin + u] = double(near[u]) + offset, rstds[begin + u] = rstd;
-      if (!active) continue;
-      C scale[V], level[V], y[V];
-      for (int v = 0; v < V; ++v) scale[v] = 1;
-      unpack(beta, level);  // zeros where there is none
-      if (a.gamma) unpack(gamma, scale);
-      unpack(xs[u], x);
-      normalise(x, near[u], C(rstd), C(-offset * rstd), scale, level, y);
-      store_pack(static_cast<T*>(a.y) + at + u * n, y);
-    }
-  }
-  write_statistics(a, first, all, means, rstds);
-}
-
 }  // namespace
 
 void group_norm(const Context& ctx, DType dtype, const GroupNormArgs& a) {
@@ -418,10 +302,11 @@ void group_norm(const Context& ctx, DType dtype, const GroupNormArgs& a) {
   visit_floats("group_norm", dtype, [&]<class T>(std::type_identity<T>) {
     const bool aligned = wide_rows<T>(a.channels, a.x, a.y, a.gamma, a.beta);
     const GroupTiles tiles = group_norm_tiles(a.batch, a.positions, a.channels, a.groups, int(sizeof(T)), 1, aligned, limits());
-    const Extent grid = blocks_along_x(a.batch * tiles.across * tiles.down), block = {unsigned(tiles.threads)};
+    const Extent grid = blocks_along_x(ceil_div(a.batch, tiles.samples) * tiles.across * tiles.down), block = {unsigned(tiles.threads)};
     visit_pack<T>(tiles.wide, [&](auto pack) {
       constexpr int V = decltype(pack)::value;
       const std::size_t beside = tile_memory_bytes<T, V>(tiles), shared = beside + tiles.kept_bytes;
+      if (tiles.samples > 1) return launch(ctx.stream, {"group_norm_samples", grid, block, shared}, group_norm_samples<T, V>, a, tiles);
       if (tiles.one_read) return launch(ctx.stream, {"group_norm_one_read", grid, block, shared}, group_norm_one_read<T, V>, a, tiles);
       const Index samples = a.batch * a.groups;
       const Index count = samples * tiles.down * tiles.pieces;
@@ -433,24 +318,6 @@ void group_norm(const Context& ctx, DType dtype, const GroupNormArgs& a) {
       launch(ctx.stream, {"group_norm_write", grid, block, beside}, group_norm_write<T, V>, a, tiles);
     });
   });
-}
-
-void layer_norm(const Context& ctx, DType dtype, const LayerNormArgs& a) {
-  if (a.rows * a.channels == 0) return;
-  visit_row_kernels("layer_norm", dtype, a.rows, a.channels, [&](auto kind, Extent) {
-    using R = decltype(kind);
-    using T = typename R::Type;
-    const Index packs = a.channels / R::V;
-    if (R::TEAM > 32 && packs <= strip_threads) {
-      const LaunchPlan plan{"layer_norm_strips", blocks_along_x(ceil_div(a.rows, most_rows)), {unsigned(ceil_div(packs, 32) * 32)}};
-      return launch(ctx.stream, plan, layer_norm_strips<T, R::V>, a);
-    }
-    // A block takes rows of more than `strip_threads` packs one after the other: fewer where that would leave a GPU idle.
-    const Index rows_each = R::TEAM == 32 ? most_rows : std::clamp<Index>(a.rows / 64, 1, most_rows);
-    const std::size_t shared = R::K > 0 ? 2 * std::size_t(a.channels) * sizeof(T) : 0;
-    const LaunchPlan plan{"layer_norm_rows", blocks_along_x(ceil_div(a.rows, rows_each)), {row_threads}, shared};
-    launch(ctx.stream, plan, layer_norm_rows<T, R::V, R::TEAM, R::K>, a, int(rows_each));
-  }, a.x, a.y, a.gamma, a.beta);
 }
 
 }  // namespace sspo::cuda::inline SSPO_CUDA_WORLD
