@@ -59,7 +59,7 @@ void add_parti(Collecting& to, std::string_view bytes, const io::Place& file) {
 
 // Strict JSON says where it is wrong by byte; in these lists a prompt's number says more.
 void add_list(Collecting& to, std::string_view bytes, const std::string& category, const io::Place& file) {
-  if (bytes.size() > most_json) io::bad_file(file, "the list is too large", "at most " + std::to_string(most_json) + " bytes", std::to_string(bytes.size()));
+  if (bytes.size() > most_json) io::bad_file(file, "the list is too large", "at most 8 MiB", std::to_string(bytes.size()) + " bytes");
   const io::Json list = io::parse_json(bytes, file, 4);
   if (!list.is_array()) io::bad_file(file, "no list of prompts", "[\"a prompt\", ...]", list.type_name());
   std::size_t number = 0;
