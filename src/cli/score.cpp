@@ -54,6 +54,17 @@ std::vector<NamedScorer> scorers_of(const ScoreOptions& o) {
   return scorers;
 }
 
+// Those of an earlier call here, whose rows are complete: they stay beside the ones that are asked for now.
+void add_finished(std::vector<NamedScorer>& scorers, const std::string& folder, const std::vector<PromptPicture>& pictures) {
+  const io::Json json = io::read_json(folder + "/eval.json");
+  const auto known = [&](const std::string& name) { return std::any_of(scorers.begin(), scorers.end(), [&](const NamedScorer& s) { return s.name == name; }); };
+  if (!json.contains("scorers") || !json["scorers"].is_object()) return;
+  for (const auto& [name, full] : json["scorers"].items()) {
+    const NamedScorer earlier{name, 0, {}};
+    if (!known(name) && finished_scores(folder, pictures, {&earlier, 1}).pictures.size() == pictures.size()) scorers.push_back(earlier);
+  }
+}
+
 io::Json prompts_json(const ScoreOptions& o, const PromptSet& set) {
   return {{"form", name_of(set.form)}, {"n", set.prompts.size()}, {"digest", set.digest}, {"limit", o.limit}};
 }
@@ -95,7 +106,7 @@ io::Json score(const ScoreOptions& given) {
   if (o.prompts.empty()) usage("there are no prompts", "--prompts FILE");
   if (o.out.empty()) usage("no place for the scores", "--out FOLDER");
   if (o.seeds.empty() || std::set<std::uint64_t>(o.seeds.begin(), o.seeds.end()).size() != o.seeds.size()) usage("seeds are told once each", "--seeds 0,1,2");
-  const std::vector<NamedScorer> scorers = scorers_of(o);
+  std::vector<NamedScorer> scorers = scorers_of(o);
   const PromptSet set = read_prompts(o.prompts);
   std::vector<Prompt> prompts = set.prompts;
   if (o.limit) prompts.resize(std::min(prompts.size(), std::size_t(o.limit)));
@@ -114,9 +125,12 @@ io::Json score(const ScoreOptions& given) {
   const RunFolder out(o.out);
   const std::string settings = out / "eval.json";
   keep_settings(settings, {{"format", 1}, {"prompts", prompts_json(o, set)}, {"pictures", from}, {"scoring", {{"dtype", o.draw.device.dtype}, {"batch", o.draw.batch}}}});
+  std::error_code none;
+  fs::remove(out / "summary.json", none);  // written when all is there
   if (drawer) drawer->draw(pictures);
   drawer.reset();  // a model and a scorer are not in memory together
 
+  add_finished(scorers, o.out, pictures);
   const auto say = [](const std::string& line) { fmt::print(stderr, "{}\n", io::printable(line, 4096)); };
   std::string of;
   std::unique_ptr<Progress> progress;

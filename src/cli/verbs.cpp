@@ -9,6 +9,7 @@
 #include <set>
 
 #include "cli/bench.hpp"
+#include "cli/compare.hpp"
 #include "cli/convert.hpp"
 #include "cli/data.hpp"
 #include "cli/demo.hpp"
@@ -259,6 +260,16 @@ void add_eval_prompts(CLI::App& eval_verb) {
   verb->add_flag("--json", o->json, "as JSON");
 }
 
+void add_eval_compare(CLI::App& eval_verb) {
+  const auto [verb, o] = verb_of<CompareOptions>(eval_verb, "compare", "evaluations of the same prompts side by side: paired differences, win rates, intervals, tests", compare_and_tell,
+                                                 "  sspo eval compare out/sft out/sspo out/spin --out out/table\n"
+                                                 "  sspo eval compare out/sspo out/spin --against out/sft");
+  verb->add_option("folders", o->folders, "folders of sspo eval --scorers; all are held against the first")->required()->expected(1, 1000);
+  verb->add_option("--against", o->against, "hold all against this one");
+  verb->add_option("--out", o->out, "folder for comparison.md, comparison.csv and report.html; default: Markdown on stdout");
+  verb->add_flag("--force", o->force, "write into a folder that has content");
+}
+
 // Two ways to measure share this verb and some options: by a judge that the program trained (--judge), and by published scorers.
 struct EvalCommand {
   ScoreOptions score;
@@ -337,12 +348,13 @@ void add_eval(CLI::App& app) {
     o->run(given);
   });
   verb->footer("Examples:\n"
-               "  sspo eval --model sd15 --prompts PartiPrompts.tsv --scorers pickscore,hpsv2 --weights weights --out out/sd15\n"
+               "  sspo eval --model sd15 --prompts PartiPrompts.tsv --scorers pickscore,hpsv2.0 --weights weights --out out/sd15\n"
                "  sspo eval --pictures drawn --prompts prompts.txt --scorers imagereward --weights weights --out out/drawn\n"
                "  sspo eval recipes/eval-paper.toml --model out/sspo/model --out out/sspo-scores --seeds 0,1,2\n"
                "  sspo eval compare out/sspo-scores out/sd15 --out out/table\n"
                "  sspo eval --model out/base/model --judge out/judge/model --data out/emoji --out out/scores/base --where split=train --where theme=yes");
   add_eval_prompts(*verb);
+  add_eval_compare(*verb);
 }
 
 void add_gate(CLI::App& app) {

@@ -102,7 +102,7 @@ void add_parquet(Collecting& to, const std::string& path, const PromptLimits& li
     io::ParquetValues values(io::source_of(file), table, column, g, place);
     for (std::uint64_t i = 0; i < table.groups[g].rows; ++i) {
       io::Place here = place;
-      here.at = ":" + std::to_string(++row);
+      (here.at = ":").append(std::to_string(++row));
       const io::ParquetValue v = values.at(i);
       if (v.null) io::bad_file(here.in(c.name), "there is no prompt", "a text", "null");
       if (unpacked + values.unpacked() > limits.file) io::bad_file(place, "the prompts are too large", "pages of at most " + std::to_string(limits.file) + " bytes");
