@@ -14,11 +14,11 @@ struct EvalSettings {
   std::string prompt_form, prompt_digest;
   Index prompts = 0, limit = 0;
   bool drawn = false;        // by a model, in the way told next; false: pictures from a folder, of which nothing is known
-  std::string sampler;
+  std::string sampler = {};
   Index steps = 0, height = 0, width = 0;
   double guidance = 0;
-  std::string negative_prompt, drawn_in;  // drawn_in, scored_in: f32, bf16
-  std::string scored_in;
+  std::string negative_prompt = {}, drawn_in = {};  // drawn_in, scored_in: f32, bf16
+  std::string scored_in = {};
   Index batch = 0;
 };
 
