@@ -15,6 +15,7 @@
 #include "cli/demo.hpp"
 #include "cli/eval.hpp"
 #include "cli/eval_prompts.hpp"
+#include "cli/eval_scorers.hpp"
 #include "cli/forward.hpp"
 #include "cli/gate.hpp"
 #include "cli/inspect.hpp"
@@ -260,6 +261,16 @@ void add_eval_prompts(CLI::App& eval_verb) {
   verb->add_flag("--json", o->json, "as JSON");
 }
 
+void add_eval_scorers(CLI::App& eval_verb) {
+  const auto [verb, o] = verb_of<EvalScorersOptions>(eval_verb, "scorers", "which scorers there are, what they need, and what they must say of pictures that their publishers name", eval_scorers,
+                                                     "  sspo eval scorers --weights weights\n"
+                                                     "  sspo eval scorers --weights weights --fixtures ImageReward/assets/images");
+  verb->add_option("--weights", o->weights, "folder of the scorers' weights, WEIGHTS/NAME each");
+  verb->add_option("--fixtures", o->fixtures, "folder of the publishers' pictures: scores them with what weights there are; exit 65 where one is off");
+  add_device_options(verb, o->device);
+  verb->add_flag("--json", o->json, "as JSON");
+}
+
 void add_eval_compare(CLI::App& eval_verb) {
   const auto [verb, o] = verb_of<CompareOptions>(eval_verb, "compare", "evaluations of the same prompts side by side: paired differences, win rates, intervals, tests", compare_and_tell,
                                                  "  sspo eval compare out/sft out/sspo out/spin --out out/table\n"
@@ -354,6 +365,7 @@ void add_eval(CLI::App& app) {
                "  sspo eval compare out/sspo-scores out/sd15 --out out/table\n"
                "  sspo eval --model out/base/model --judge out/judge/model --data out/emoji --out out/scores/base --where split=train --where theme=yes");
   add_eval_prompts(*verb);
+  add_eval_scorers(*verb);
   add_eval_compare(*verb);
 }
 

@@ -36,8 +36,18 @@ constexpr PublishedFigure all_figures[] = {
     {"lpo", "SSPO (released as SePPO)", "imagereward", 0.508, 3},
 };
 
+constexpr std::string_view ocean = "a painting of an ocean with clouds and birds, day time, low depth field effect";
+constexpr std::string_view image_reward = "README of THUDM/ImageReward, pictures in its assets/images";
+constexpr ScorerFixture all_fixtures[] = {
+    {"imagereward", "1.webp", ocean, 0.5811622738838196, 0.02, image_reward},
+    {"imagereward", "2.webp", ocean, 0.2745276093482971, 0.02, image_reward},
+    {"imagereward", "3.webp", ocean, -1.4131819009780884, 0.02, image_reward},
+    {"imagereward", "4.webp", ocean, -2.029569625854492, 0.02, image_reward},
+};
+
 }  // namespace
 
+std::span<const ScorerFixture> scorer_fixtures() { return all_fixtures; }
 std::span<const Protocol> protocols() { return all_protocols; }
 std::span<const PublishedFigure> published_figures() { return all_figures; }
 

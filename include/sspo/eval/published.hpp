@@ -34,4 +34,13 @@ std::span<const PublishedFigure> published_figures();
 // "steps: 50 there, 20 here"; empty: the same protocol, as far as it is told.
 std::vector<std::string> differences(const Protocol& protocol, const EvalSettings& settings);
 
+// What a scorer must say of a picture that its publishers name, as they print it. A scorer that is not in the table has no such number.
+struct ScorerFixture {
+  std::string_view scorer, picture, prompt;  // picture: its file's name
+  double value;
+  double tolerance;                          // "may be slightly different depending on the device"
+  std::string_view source;
+};
+std::span<const ScorerFixture> scorer_fixtures();
+
 }  // namespace sspo
