@@ -149,10 +149,12 @@ void add_sample(CLI::App& app) {
 void add_forward(CLI::App& app) {
   const auto [verb, o] = verb_of<ForwardOptions>(app, "forward", "run one component on tensors from a file, to compare with other implementations", forward,
                                                  "  sspo forward unet --model stable-diffusion-v1-5 --in x.safetensors --out y.safetensors --grad\n"
-                                                 "  sspo forward vae-decode --model stable-diffusion-v1-5/vae --in z.safetensors --out image.safetensors");
-  verb->add_option("part", o->part, "component")->required()->check(CLI::IsMember({"text", "unet", "vae-encode", "vae-decode"}));
-  verb->add_option("--model", o->model, "pipeline folder, or the component's own")->required();
+                                                 "  sspo forward vae-decode --model stable-diffusion-v1-5/vae --in z.safetensors --out image.safetensors\n"
+                                                 "  sspo forward clip-image --model HPS_v2_compressed.pt --activation gelu --in pixels.safetensors --out embeds.safetensors");
+  verb->add_option("part", o->part, "component")->required()->check(CLI::IsMember({"text", "unet", "vae-encode", "vae-decode", "clip-image", "clip-text"}));
+  verb->add_option("--model", o->model, "pipeline folder, or the component's own; clip-image, clip-text: folder or file of a CLIP, Hugging Face's or OpenCLIP's")->required();
   verb->add_option("--variant", o->variant, "weights of this variant: fp16, bf16");
+  verb->add_option("--activation", o->activation, "clip-image, clip-text: where no config tells it")->check(CLI::IsMember({"quick_gelu", "gelu"}));
   verb->add_option("--in", o->in, "safetensors with the inputs")->required();
   verb->add_option("--out", o->out, "safetensors to write")->required();
   verb->add_flag("--grad", o->grad, "also gradients, from the tensor grad_output");

@@ -7,6 +7,7 @@
 //     start.safetensors  latents, text states and step noise for three pictures
 //     unet.safetensors   inputs of the UNet and a cotangent
 //     pairs.safetensors  a batch of three pairs; poisoned.safetensors: the same with a NaN
+//     clip.safetensors   pixel_values and input_ids for the small CLIP in tests/golden/clip, and a cotangent of its embeds
 //     names.safetensors  a tensor and metadata with control characters in their names
 #include <cstdio>
 #include <filesystem>
@@ -91,6 +92,8 @@ void write_all(const std::string& dir) {
                                                     {"encoder_hidden_states", normal(rng / "text", {3, 16, 16})},
                                                     {"negative_encoder_hidden_states", normal(rng / "negative", {3, 16, 16})},
                                                     {"step_noise", normal(rng / "noise", {4, 3, 4, 8, 8})}});
+  io::save_safetensors(dir + "/clip.safetensors", {{"pixel_values", normal(rng / "pixels", {2, 3, 6, 6})}, {"input_ids", randint(rng / "ids", {2, 5}, 0, 20)},
+                                                   {"grad_output", normal(rng / "embeds", {2, 6})}});
   io::save_safetensors(dir + "/unet.safetensors", {{"sample", normal(rng / "sample", {1, 4, 8, 8})},
                                                    {"timestep", full({1}, 500, DType::i64)},
                                                    {"encoder_hidden_states", normal(rng / "states", {1, 16, 16})},
