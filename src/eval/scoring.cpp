@@ -162,14 +162,35 @@ class Scoring {
     }
   }
 
+  [[noreturn]] void not_finite(const Scorer& scorer, std::size_t picture) const {
+    fail({.op = io::printable(pictures_[picture].picture, 4096), .what = "the score of " + scorer.full_name() + " is not finite", .expected = "a number", .got = "NaN or infinite",
+          .hint = "its weights may hold NaN, or the type be too small: try --dtype f32", .kind = ErrorKind::file}, Site{});
+  }
+
+  // A scorer may say itself that a number is not finite; of which picture, each alone tells.
+  std::vector<Score> scores_of(const Scorer& scorer, const std::vector<io::Image>& images, const std::vector<std::string>& prompts, const std::vector<std::size_t>& which) const {
+    try {
+      return scorer.score(images, prompts);
+    } catch (const Error& e) {
+      if (e.info().kind != ErrorKind::non_finite) throw;
+    }
+    for (std::size_t i = 0; i < images.size(); ++i) {
+      try {
+        scorer.score({&images[i], 1}, {&prompts[i], 1});
+      } catch (const Error& e) {
+        if (e.info().kind == ErrorKind::non_finite) not_finite(scorer, which[i]);
+        throw;
+      }
+    }
+    not_finite(scorer, which[0]);
+  }
+
   void score(const Scorer& scorer, const std::vector<io::Image>& images, const std::vector<std::string>& prompts, const std::vector<std::size_t>& which, std::size_t first,
              std::vector<Entry>& batch) const {
-    const std::vector<Score> scores = scorer.score(images, prompts);
+    const std::vector<Score> scores = scores_of(scorer, images, prompts, which);
     if (scores.size() != images.size()) fail({.op = scorer.full_name(), .what = "a score is missing", .expected = std::to_string(images.size()), .got = std::to_string(scores.size()), .kind = ErrorKind::internal});
     for (std::size_t i = 0; i < scores.size(); ++i) {
-      if (!std::isfinite(scores[i].raw) || !std::isfinite(scores[i].value))
-        fail({.op = io::printable(pictures_[which[i]].picture, 4096), .what = "the score of " + scorer.full_name() + " is not finite", .expected = "a number", .got = std::to_string(scores[i].value),
-              .hint = "its weights may hold NaN, or the type be too small: try --dtype f32", .kind = ErrorKind::file}, Site{});
+      if (!std::isfinite(scores[i].raw) || !std::isfinite(scores[i].value)) not_finite(scorer, which[i]);
       batch[which[i] - first].score = scores[i];
     }
   }

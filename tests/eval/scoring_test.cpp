@@ -131,6 +131,18 @@ TEST_CASE("scoring: a score that is not finite names picture and scorer, and fin
   }
 }
 
+TEST_CASE("scoring: a scorer that says itself that a number is not finite") {
+  Bench b("says");
+  const NamedScorer angry{"p", 1, [] {
+                            return Scorer{"p", "v1", "00", 1, [](std::span<const io::Image> images, std::span<const std::string>) {
+                                            for (const io::Image& image : images)
+                                              if (image.rgb[0] == 4) fail({.op = "p", .what = "the score is not finite", .kind = ErrorKind::non_finite}, Site{});
+                                            return std::vector<Score>(images.size());
+                                          }};
+                          }};
+  check_error([&] { b.run({angry}); }, {"4.png", "the score of p:v1:00 is not finite"});
+}
+
 TEST_CASE("scoring: unreadable pictures are named, counted, passed over") {
   Bench b("bad");
   std::vector<std::string> told;
