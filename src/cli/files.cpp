@@ -28,8 +28,8 @@ void make_output_folder(const fs::path& folder, bool force) {
 void keep_settings(const std::string& path, const io::Json& settings) {
   std::error_code none;
   if (!fs::exists(path, none)) return io::write_file(path, settings.dump(2) + "\n");
-  const io::Json there = io::read_json(path).flatten();
-  for (const auto& [pointer, value] : settings.flatten().items()) {
+  const io::Json there = io::read_json(path).flatten(), here = settings.flatten();
+  for (const auto& [pointer, value] : here.items()) {
     if (there.is_object() && there.contains(pointer) && there.at(pointer) == value) continue;
     std::string field = pointer.substr(1);
     std::replace(field.begin(), field.end(), '/', '.');

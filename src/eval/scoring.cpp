@@ -243,7 +243,6 @@ ScoreTable score_pictures(const std::string& folder, std::span<const PromptPictu
     for (; next < scorers.size(); ++next) {
       if (rows[next]->complete()) continue;
       if (!group.empty() && held + scorers[next].bytes > o.budget) break;
-      if (o.say) o.say("loading " + scorers[next].name);
       Scorer scorer = scorers[next].load();
       if (o.budget && scorer.bytes > o.budget)
         fail({.op = "--max-memory", .what = "the weights of " + scorer.full_name() + " take more", .expected = std::to_string(scorer.bytes) + " bytes or more", .got = std::to_string(o.budget)}, Site{});

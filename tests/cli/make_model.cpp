@@ -8,6 +8,7 @@
 //     unet.safetensors   inputs of the UNet and a cotangent
 //     pairs.safetensors  a batch of three pairs; poisoned.safetensors: the same with a NaN
 //     clip.safetensors   pixel_values and input_ids for the small CLIP in tests/golden/clip, and a cotangent of its embeds
+//     weights/ other/ ill/  a small CLIP in clipscore/: one, another one, one that holds a NaN
 //     names.safetensors  a tensor and metadata with control characters in their names
 #include <cstdio>
 #include <filesystem>
@@ -16,6 +17,7 @@
 #include "sspo/io/image.hpp"
 #include "sspo/io/model_dir.hpp"
 #include "sspo/models/bpe_trainer.hpp"
+#include "sspo/models/clip.hpp"
 #include "sspo/models/stable_diffusion.hpp"
 
 using namespace sspo;
@@ -40,6 +42,14 @@ const char* const wide_vae_json = R"({"_class_name": "AutoencoderKL", "sample_si
 const char* const wide_text_json = R"({"architectures": ["CLIPTextModel"], "model_type": "clip_text_model", "vocab_size": 560, "hidden_size": 64,
   "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 1, "max_position_embeddings": 16, "eos_token_id": 559})";
 
+const std::vector<std::string> captions = {"a red circle", "a red square", "a blue circle", "a blue square above a red circle", "circles and squares, red and blue"};
+
+const char* const clip_json = R"({"model_type": "clip", "projection_dim": 12,
+  "text_config": {"model_type": "clip_text_model", "vocab_size": 560, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 16,
+                  "projection_dim": 12, "hidden_act": "quick_gelu", "eos_token_id": 559},
+  "vision_config": {"model_type": "clip_vision_model", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 16, "patch_size": 8,
+                    "projection_dim": 12, "hidden_act": "quick_gelu"}})";
+
 template <class Model>
 std::vector<io::NamedTensor> weights(const typename Model::Config& config, const Rng& rng) {
   Params params(Device::cpu(), rng);
@@ -53,7 +63,6 @@ void write_pipeline(const std::string& dir, const std::vector<io::NamedTensor>& 
   io::save_component(dir + "/vae", vae, "diffusion_pytorch_model", weights<Autoencoder>(read_vae_config(vae, {.path = "vae"}), rng / "vae"));
   io::save_component(dir + "/text_encoder", text, "model", weights<ClipText>(read_clip_text_config(text, {.path = "text"}), rng / "text"));
   for (const char* part : {"/tokenizer", "/scheduler"}) std::filesystem::create_directories(dir + part);
-  const std::vector<std::string> captions = {"a red circle", "a red square", "a blue circle", "a blue square above a red circle", "circles and squares, red and blue"};
   train_bpe(captions, {.size = 560, .max_length = 16}).save(dir + "/tokenizer");
   io::write_file(dir + "/scheduler/scheduler_config.json", write_scheduler_config({.kind = SchedulerKind::pndm, .beta_start = 0.00085, .beta_end = 0.012,
                                                                                    .beta_schedule = BetaSchedule::scaled_linear, .skip_prk_steps = true}));
@@ -66,8 +75,21 @@ void write_pipeline(const std::string& dir, const std::vector<io::NamedTensor>& 
                                                                                    {"safety_checker", {"stable_diffusion", "StableDiffusionSafetyChecker"}}}}));
 }
 
+// What clipscore takes: any CLIP, and a tokenizer beside it.
+void write_clip(const std::string& folder, const Rng& rng, bool ill = false) {
+  const ClipConfig config = read_clip_config(clip_json, {.path = "clip"});
+  std::vector<io::NamedTensor> tensors = weights<ClipVision>(*config.vision, rng / "vision");
+  for (const io::NamedTensor& t : weights<ClipTextTower>(*config.text, rng / "text")) tensors.push_back(t);
+  tensors.push_back({"logit_scale", full({}, 3)});
+  for (io::NamedTensor& t : tensors)
+    if (ill && t.name == "visual_projection.weight") t.tensor = full(t.tensor.shape(), std::numeric_limits<double>::quiet_NaN());
+  io::save_component(folder, clip_json, "model", tensors);
+  train_bpe(captions, {.size = 560, .max_length = 16}).save(folder);
+}
+
 void write_all(const std::string& dir) {
   const Rng rng{7};
+  write_clip(dir + "/weights/clipscore", rng / "clip"), write_clip(dir + "/other/clipscore", rng / "another clip"), write_clip(dir + "/ill/clipscore", rng / "clip", true);
   const std::vector<io::NamedTensor> unet = weights<UNet>(read_unet_config(unet_json, {.path = "unet"}), rng / "unet");
   write_pipeline(dir + "/tiny", unet);
   write_pipeline(dir + "/wide", weights<UNet>(read_unet_config(wide_unet_json, {.path = "unet"}), rng / "wide"), wide_unet_json, wide_vae_json, wide_text_json);

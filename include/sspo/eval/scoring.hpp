@@ -20,7 +20,7 @@ struct ScoringOptions {
   Index batch = 8;           // pictures side by side; the last bits of scores depend on it
   std::uint64_t budget = 0;  // bytes of weights in memory at once; 0: one scorer after the other
   Index skip_bad = 0;        // pictures that are unreadable and passed over; the next one is an error
-  Function<void(const std::string&)> say = {};  // of each of these, and of scorers as they are loaded
+  Function<void(const std::string&)> say = {};  // of each of these
   Function<void(Index done, Index total, const std::string& scorers)> progress = {};  // after each batch; done counts pictures of each scorer. May throw
 };
 
