@@ -1,4 +1,4 @@
-#include "sspo/eval/scorer.hpp"
+#include "eval/scorer_kinds.hpp"
 
 namespace sspo {
 namespace {
@@ -12,7 +12,11 @@ std::string names() {
 }  // namespace
 
 std::span<const ScorerKind> scorer_kinds() {
-  return {};  // rows: {"pickscore", "v1", "...", "...", load_pickscore}
+  static constexpr ScorerKind kinds[] = {
+      {"imagereward", "v1.0", "how people would rate the picture for its prompt; deviations from the mean, by BLIP",
+       "a folder with ImageReward.pt and med_config.json (huggingface.co/THUDM/ImageReward) and vocab.txt (huggingface.co/google-bert/bert-base-uncased)", load_image_reward},
+  };
+  return kinds;
 }
 
 Scorer load_scorer(std::string_view name, const std::string& path, const ScorerOptions& options, Site at) {
