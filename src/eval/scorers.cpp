@@ -1,6 +1,7 @@
 #include <array>
 #include <cmath>
 
+#include "eval/scorer_kinds.hpp"
 #include "eval/scorers_clip.hpp"
 
 namespace sspo {
@@ -22,6 +23,8 @@ constexpr std::array kinds = {
     ScorerKind{"aesthetic", "v2", "how beautiful the picture is, whatever its prompt, by LAION's head on CLIP ViT-L/14; value = the head's output, 1 to 10",
                "a folder with config.json and model.safetensors (or pytorch_model.bin) of openai/clip-vit-large-patch14, and sac+logos+ava1-l14-linearMSE.pth of christophschuhmann/improved-aesthetic-predictor",
                [](const std::string& path, const ScorerOptions& o) { return load_aesthetic(path, o); }},
+    ScorerKind{"imagereward", "v1.0", "how people would rate the picture for its prompt; deviations from the mean, by BLIP",
+       "a folder with ImageReward.pt and med_config.json (huggingface.co/THUDM/ImageReward) and vocab.txt (huggingface.co/google-bert/bert-base-uncased)", load_image_reward},
 };
 
 std::string names() {
