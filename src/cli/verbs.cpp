@@ -14,6 +14,7 @@
 #include "cli/data.hpp"
 #include "cli/demo.hpp"
 #include "cli/eval.hpp"
+#include "cli/eval_metrics.hpp"
 #include "cli/eval_prompts.hpp"
 #include "cli/eval_scorers.hpp"
 #include "cli/forward.hpp"
@@ -273,6 +274,23 @@ void add_eval_scorers(CLI::App& eval_verb) {
   verb->add_flag("--json", o->json, "as JSON");
 }
 
+void add_eval_metrics(CLI::App& eval_verb) {
+  const auto [verb, o] = verb_of<EvalMetricsOptions>(eval_verb, "metrics", "pictures against real ones: as two sets by Inception's features, or pair by pair", eval_metrics_and_tell,
+                                                     "  sspo eval metrics --pictures out/eval/sspo/pictures/0 --real coco --metrics fid,kid,precision-recall --weights weights\n"
+                                                     "  sspo eval metrics --pictures decoded --real originals --metrics lpips-alex,ssim,psnr");
+  verb->add_option("--pictures", o->pictures, "folder of what is measured")->required();
+  verb->add_option("--real", o->real, "folder of what it is measured against; pairs have one name, whatever the ending")->required();
+  verb->add_option("--metrics", o->metrics, "names, a,b")->required()->delimiter(',')->check(CLI::IsMember({"fid", "kid", "precision-recall", "lpips-alex", "lpips-vgg", "ssim", "psnr"}));
+  verb->add_option("--weights", o->weights, "folder of weights: WEIGHTS/inception, WEIGHTS/lpips");
+  verb->add_option("--batch", o->batch, "pictures side by side")->check(CLI::Range(1, 1024));
+  verb->add_option("--skip-bad", o->skip_bad, "tell and pass over so many pictures that cannot be read; the next one is an error")->check(CLI::Range(0, 1'000'000'000));
+  verb->add_option("--seed", o->seed, "KID's subsets and the intervals are a function of it")->check(is_seed);
+  verb->add_option("--out", o->out, "JSON file to write");
+  verb->add_flag("--force", o->force, "replace an existing file");
+  add_device_options(verb, o->device);
+  verb->add_flag("--json", o->json, "as JSON");
+}
+
 void add_eval_compare(CLI::App& eval_verb) {
   const auto [verb, o] = verb_of<CompareOptions>(eval_verb, "compare", "evaluations of the same prompts side by side: paired differences, win rates, intervals, tests", compare_and_tell,
                                                  "  sspo eval compare out/sft out/sspo out/spin --out out/table\n"
@@ -369,6 +387,7 @@ void add_eval(CLI::App& app) {
   add_eval_prompts(*verb);
   add_eval_scorers(*verb);
   add_eval_compare(*verb);
+  add_eval_metrics(*verb);
 }
 
 void add_gate(CLI::App& app) {
