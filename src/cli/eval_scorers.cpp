@@ -51,6 +51,7 @@ void eval_scorers(const EvalScorersOptions& o) {
     if (!o.fixtures.empty())
       for (const io::Json& result : check(k, o)) checked.push_back(result);
   }
+  if (!o.fixtures.empty() && checked.empty()) io::bad_file({.path = o.fixtures}, "nothing to check", "a fixture's picture here, and its scorer's weights in " + o.weights);
   if (o.json) fmt::print("{}\n", io::Json{{"scorers", all}, {"checked", checked}}.dump(2));
   for (const io::Json& s : all) {
     if (o.json) break;
@@ -60,8 +61,6 @@ void eval_scorers(const EvalScorersOptions& o) {
     for (const io::Json& f : s["fixtures"])
       fmt::print("  fixture   {:.4f} of {} with \"{}\" ({})\n", f["value"].get<double>(), f["picture"].get<std::string>(), f["prompt"].get<std::string>(), f["source"].get<std::string>());
   }
-  if (o.fixtures.empty()) return;
-  if (checked.empty()) io::bad_file({.path = o.fixtures}, "nothing to check", "a fixture's picture here, and its scorer's weights in " + o.weights);
   for (const io::Json& c : checked)
     if (!o.json)
       fmt::print("{}  {}: {:.4f}, published {:.4f}: {}\n", c["scorer"].get<std::string>(), c["picture"].get<std::string>(), c["got"].get<double>(), c["value"].get<double>(), c["holds"].get<bool>() ? "holds" : "IS OFF");

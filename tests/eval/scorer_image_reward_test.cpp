@@ -67,7 +67,7 @@ TEST_CASE("imagereward: pictures and prompts give the package's scores, end to e
   REQUIRE(all.size() == 11);
   for (std::size_t i = 0; i < 11; ++i) CHECK(std::abs(all[i].value - scores[i % 4].value) < 1e-5);
   CHECK(scorer.score({}, {}).empty());
-  check_error([&] { scorer.score(std::span(many).first(2), std::span(prompts).first(3)); }, {"imagereward", "2 pictures, 3 prompts"});
+  check_error([&] { scorer.score(std::span(many).first(2), std::span(prompts).first(3)); }, {"imagereward", "each picture has a prompt", "2 prompts"});
 
   const Scorer half = load_scorer("imagereward", folder.path(), {.dtype = DType::bf16});
   CHECK(half.bytes < scorer.bytes);
