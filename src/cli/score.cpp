@@ -106,6 +106,7 @@ io::Json score(const ScoreOptions& given) {
   if (o.prompts.empty()) usage("there are no prompts", "--prompts FILE");
   if (o.out.empty()) usage("no place for the scores", "--out FOLDER");
   if (o.seeds.empty() || std::set<std::uint64_t>(o.seeds.begin(), o.seeds.end()).size() != o.seeds.size()) usage("seeds are told once each", "--seeds 0,1,2");
+  if (dtype_of(o.draw.device) == DType::f64) usage("scorers do not compute in this type", "--dtype f32 or bf16", "f64");
   std::vector<NamedScorer> scorers = scorers_of(o);
   const PromptSet set = read_prompts(o.prompts);
   std::vector<Prompt> prompts = set.prompts;

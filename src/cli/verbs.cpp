@@ -376,6 +376,8 @@ void add_eval(CLI::App& app) {
     for (const CLI::Option* option : verb->get_options())
       if (option->count() > 0 && option->get_group() == (judged ? "Scorers" : "A judge"))
         throw CLI::ValidationError("--" + option->get_single_name(), judged ? "has no meaning with --judge" : "has no meaning without --judge");
+    for (const char* option : {"device", "dtype", "matmul", "conv", "attention", "tf32", "cuda-graphs"})
+      if (judged && given.count(option)) throw CLI::ValidationError(std::string("--") + option, "has no meaning with --judge");
     o->run(given);
   });
   verb->footer("Examples:\n"

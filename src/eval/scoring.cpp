@@ -167,22 +167,28 @@ class Scoring {
           .hint = "its weights may hold NaN, or the type be too small: try --dtype f32", .kind = ErrorKind::file}, Site{});
   }
 
-  // A scorer may say itself that a number is not finite; of which picture, each alone tells.
+  // A scorer may say itself that a number is not finite, or that a picture is none for it; of which picture, each alone tells.
   std::vector<Score> scores_of(const Scorer& scorer, const std::vector<io::Image>& images, const std::vector<std::string>& prompts, const std::vector<std::size_t>& which) const {
+    const auto told = [](const Error& e) { return e.info().kind == ErrorKind::non_finite || e.info().kind == ErrorKind::input; };
     try {
       return scorer.score(images, prompts);
     } catch (const Error& e) {
-      if (e.info().kind != ErrorKind::non_finite) throw;
+      if (!told(e)) throw;
+      for (std::size_t i = 0; i < images.size(); ++i) alone(scorer, images[i], prompts[i], pictures_[which[i]].picture, told);
+      throw;
     }
-    for (std::size_t i = 0; i < images.size(); ++i) {
-      try {
-        scorer.score({&images[i], 1}, {&prompts[i], 1});
-      } catch (const Error& e) {
-        if (e.info().kind == ErrorKind::non_finite) not_finite(scorer, which[i]);
-        throw;
-      }
+  }
+  template <class F>
+  static void alone(const Scorer& scorer, const io::Image& image, const std::string& prompt, const std::string& picture, F told) {
+    try {
+      scorer.score({&image, 1}, {&prompt, 1});
+    } catch (const Error& e) {
+      if (!told(e)) throw;
+      ErrorInfo info = e.info();
+      if (info.kind == ErrorKind::non_finite) info.got.clear();  // "picture 0 of 1"
+      info.op = io::printable(picture, 4096), info.what = scorer.full_name() + ": " + info.what, info.kind = ErrorKind::file;
+      fail(info, Site{});
     }
-    not_finite(scorer, which[0]);
   }
 
   void score(const Scorer& scorer, const std::vector<io::Image>& images, const std::vector<std::string>& prompts, const std::vector<std::size_t>& which, std::size_t first,

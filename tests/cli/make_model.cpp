@@ -8,7 +8,7 @@
 //     unet.safetensors   inputs of the UNet and a cotangent
 //     pairs.safetensors  a batch of three pairs; poisoned.safetensors: the same with a NaN
 //     clip.safetensors   pixel_values and input_ids for the small CLIP in tests/golden/clip, and a cotangent of its embeds
-//     weights/ other/ ill/  a small CLIP in clipscore/: one, another one, one that holds a NaN
+//     weights/ other/ ill/  a small CLIP in clipscore/: one, another one, one that holds a NaN; weights/imagereward/ but for its vocab.txt, of 870 tokens
 //     names.safetensors  a tensor and metadata with control characters in their names
 #include <cstdio>
 #include <filesystem>
@@ -16,6 +16,7 @@
 
 #include "sspo/io/image.hpp"
 #include "sspo/io/model_dir.hpp"
+#include "sspo/models/blip.hpp"
 #include "sspo/models/bpe_trainer.hpp"
 #include "sspo/models/clip.hpp"
 #include "sspo/models/stable_diffusion.hpp"
@@ -87,9 +88,20 @@ void write_clip(const std::string& folder, const Rng& rng, bool ill = false) {
   train_bpe(captions, {.size = 560, .max_length = 16}).save(folder);
 }
 
+void write_image_reward(const std::string& folder, const Rng& rng) {
+  const char* const json = R"({"model_type": "bert", "hidden_act": "gelu", "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 1, "num_attention_heads": 3, "vocab_size": 870,
+    "max_position_embeddings": 48, "layer_norm_eps": 1e-12, "pad_token_id": 0, "type_vocab_size": 2, "encoder_width": 768, "add_cross_attention": true})";
+  ImageRewardConfig config{.vision = {.image_size = 32, .hidden_size = 64, .intermediate_size = 128, .num_hidden_layers = 1, .num_attention_heads = 1}, .text = read_bert_config(json, {.path = "med"})};
+  config.text.encoder_width = config.vision.hidden_size;
+  std::filesystem::create_directories(folder);
+  io::write_file(folder + "/med_config.json", json);
+  io::save_safetensors(folder + "/ImageReward.safetensors", weights<ImageReward>(config, rng));
+}
+
 void write_all(const std::string& dir) {
   const Rng rng{7};
   write_clip(dir + "/weights/clipscore", rng / "clip"), write_clip(dir + "/other/clipscore", rng / "another clip"), write_clip(dir + "/ill/clipscore", rng / "clip", true);
+  write_image_reward(dir + "/weights/imagereward", rng / "reward");
   const std::vector<io::NamedTensor> unet = weights<UNet>(read_unet_config(unet_json, {.path = "unet"}), rng / "unet");
   write_pipeline(dir + "/tiny", unet);
   write_pipeline(dir + "/wide", weights<UNet>(read_unet_config(wide_unet_json, {.path = "unet"}), rng / "wide"), wide_unet_json, wide_vae_json, wide_text_json);

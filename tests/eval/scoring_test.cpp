@@ -140,7 +140,7 @@ TEST_CASE("scoring: a scorer that says itself that a number is not finite") {
                                             return std::vector<Score>(images.size());
                                           }};
                           }};
-  check_error([&] { b.run({angry}); }, {"4.png", "the score of p:v1:00 is not finite"});
+  check_error([&] { b.run({angry}); }, {"4.png: p:v1:00: the score is not finite"});
 }
 
 TEST_CASE("scoring: unreadable pictures are named, counted, passed over") {
