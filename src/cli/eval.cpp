@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 
+#include "cli/files.hpp"
 #include "cli/progress.hpp"
 #include "cli/signals.hpp"
 #include "cli/where.hpp"
@@ -62,17 +63,6 @@ std::string digest_of(const std::vector<Prompt>& prompts) {
     }
   }
   return hash.hex();
-}
-
-// OUT/eval.json: what the scores are a function of. Another one is refused.
-void keep_key(const RunFolder& out, const io::Json& key) {
-  const std::string path = out / "eval.json";
-  std::error_code none;
-  if (!std::filesystem::exists(path, none)) return io::write_file(path, key.dump(2) + "\n");
-  const io::Json there = io::read_json(path);
-  for (const auto& [name, value] : key.items())
-    if (!there.is_object() || !there.contains(name) || there.at(name) != value)
-      io::bad_file({.path = path, .field = name}, "the folder holds another evaluation", value.dump(), there.is_object() && there.contains(name) ? there.at(name).dump() : "nothing", "choose another --out");
 }
 
 // Picture i N + n is the n-th of prompt i. Latents of what is missing are drawn, a batch a file.
@@ -253,7 +243,7 @@ io::Json evaluate(const EvalOptions& given) {
     key.update({{"model", drawing->hash()}, {"per_prompt", o.per_prompt}, {"scheduler", o.scheduler}, {"steps", o.steps}, {"guidance", o.guidance}, {"batch", o.batch}});
   else
     key["real"] = o.real;
-  keep_key(out, key);
+  keep_settings(out / "eval.json", key);
   std::error_code none;
   if (std::filesystem::exists(out / "summary.json", none)) return io::read_json(out / "summary.json");
 

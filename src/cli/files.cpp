@@ -1,5 +1,7 @@
 #include "cli/files.hpp"
 
+#include <algorithm>
+
 namespace sspo::cli {
 namespace fs = std::filesystem;
 
@@ -21,6 +23,19 @@ void make_output_folder(const fs::path& folder, bool force) {
   const bool empty = !error && fs::is_empty(folder, error);
   if (error) fail({.op = name, .what = error.message(), .kind = ErrorKind::io}, Site{});
   if (!empty && !force) fail({.op = name, .what = "has content already", .hint = "--force writes over it"}, Site{});
+}
+
+void keep_settings(const std::string& path, const io::Json& settings) {
+  std::error_code none;
+  if (!fs::exists(path, none)) return io::write_file(path, settings.dump(2) + "\n");
+  const io::Json there = io::read_json(path).flatten(), here = settings.flatten();
+  for (const auto& [pointer, value] : here.items()) {
+    if (there.is_object() && there.contains(pointer) && there.at(pointer) == value) continue;
+    std::string field = pointer.substr(1);
+    std::replace(field.begin(), field.end(), '/', '.');
+    io::bad_file({.path = path, .field = field}, "the folder holds another evaluation", value.dump(), there.is_object() && there.contains(pointer) ? there.at(pointer).dump() : "nothing",
+                 "choose another --out");
+  }
 }
 
 }  // namespace sspo::cli

@@ -15,8 +15,9 @@ struct DeviceOptions {
 };
 
 struct ForwardOptions {
-  std::string part;  // text, unet, vae-encode, vae-decode
+  std::string part;  // text, unet, vae-encode, vae-decode, clip-image, clip-text
   std::string model, variant, in, out;
+  std::string activation;  // of a CLIP whose files do not say: quick_gelu, gelu
   bool grad = false, force = false;
   bool vae_tiling = false, vae_slicing = false;  // of the autoencoder's parts
   DeviceOptions device;

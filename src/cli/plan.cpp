@@ -8,7 +8,10 @@
 #include <functional>
 
 #include "cli/device.hpp"
+#include "cli/eval_recipe.hpp"
+#include "cli/plan_eval.hpp"
 #include "cli/plan_fit.hpp"
+#include "cli/plan_flops.hpp"
 #include "cli/train_optimizer.hpp"
 #include "cli/train_phase.hpp"
 #include "cli/train_policy.hpp"
@@ -103,28 +106,6 @@ Gradients step_like(const Recipe& r, TrainModel& m, const std::vector<UNet>& ref
   std::vector<Index> which;
   for (Index i = 0; i < B; ++i) which.push_back(references.empty() ? 0 : in_turn ? i % Index(references.size()) : Index(references.size()) - 1);
   return pair_gradients(std::cref(*m.unet.model), reference, which, draw_noise(batch, schedule.size(), Rng{5}), schedule, o, {.kappa = 1}, options).gradients;
-}
-
-// Multiplications and additions of the products in a trace: what costs nearly all time.
-double flops_of(const Trace& trace) {
-  double flops = 0;
-  for (const Trace::Event& e : trace.events()) {
-    std::vector<std::vector<double>> shapes;  // of inputs, then of the result
-    for (std::size_t at = e.shapes.find('['); at != e.shapes.npos; at = e.shapes.find('[', at + 1)) {
-      std::vector<double> extents;
-      const char* text = e.shapes.c_str() + at + 1;
-      for (char* end = nullptr; *text && *text != ']'; text = *end == ',' ? end + 1 : end) extents.push_back(std::strtod(text, &end));
-      shapes.push_back(extents);
-    }
-    if (shapes.size() < 3) continue;
-    const auto numel = [](const std::vector<double>& s) { double n = 1; for (const double v : s) n *= v; return n; };
-    const std::vector<double>&a = shapes[0], &b = shapes[1], &y = shapes.back();
-    if (e.op == "conv2d" && b.size() == 4) flops += 2 * numel(y) * b[1] * b[2] * b[3];
-    else if (e.op == "linear" && b.size() == 2) flops += 2 * numel(y) * b[1];
-    else if (e.op == "matmul" && !a.empty()) flops += 2 * numel(y) * a.back();
-    else if (e.op == "attention" && a.size() == 4 && b.size() == 4) flops += 4 * numel(a) * b[1];
-  }
-  return flops;
 }
 
 double unet_flops(const Recipe& r, TrainModel& m, const Device& device) {  // of one sample, forward
@@ -314,6 +295,7 @@ TrainData imagined_data(Index samples) {
 }  // namespace
 
 void plan(const PlanCommand& o) {
+  if (is_eval_recipe(o.recipe)) return plan_eval(o);
   const Recipe r = read_recipe(o.recipe, o.settings);
   const CpuOptions cpu{.threads = o.threads, .isa = o.isa};
   const Device device = rehearsal_device(cpu);

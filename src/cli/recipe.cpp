@@ -84,22 +84,19 @@ bool fits(const RecipeKey& k, const io::Json& v) {
   return false;
 }
 
-struct Given {
-  std::string name;
-  io::Json value;
-  std::string at;  // ":12" or " --set"
-};
+using Given = TomlValue;
 
-void flatten(const toml::table& table, const std::string& prefix, int depth, const std::string& path, std::vector<Given>& out) {
+// `any`: of any names; else empty tables are held against the keys of training.
+void flatten(const toml::table& table, const std::string& prefix, int depth, const std::string& path, std::vector<Given>& out, bool any = false) {
   for (const auto& [key, node] : table) {
     const std::string name = prefix + (prefix.empty() ? "" : ".") + std::string(key.str()), at = fmt::format(":{}", node.source().begin.line);
     if (const toml::table* inner = node.as_table()) {
       if (depth >= deepest) io::bad_file({.path = path, .at = at, .field = name}, "too deep", fmt::format("at most {} levels", deepest));
-      if (inner->empty() && !find_key(name)) {  // [optimiser] with nothing in it is a slip, too
+      if (inner->empty() && !any && !find_key(name)) {  // [optimiser] with nothing in it is a slip, too
         const bool known = std::any_of(recipe_keys().begin(), recipe_keys().end(), [&](const RecipeKey& k) { return k.name.starts_with(name + "."); });
         if (!known) io::bad_file({.path = path, .at = at, .field = name}, "unknown key", {}, {}, nearest(name));
       }
-      flatten(*inner, name, depth + 1, path, out);
+      flatten(*inner, name, depth + 1, path, out, any);
     } else {
       out.push_back({name, json_of(node), at});
     }
@@ -213,6 +210,14 @@ std::vector<Given> given_by_base(const toml::table& table, const std::string& pa
 }
 
 }  // namespace
+
+std::vector<TomlValue> read_toml(const std::string& path, const std::vector<std::string>& settings) {
+  std::vector<TomlValue> all;
+  flatten(parse_toml(io::File(path).text(most_bytes), path), "", 0, path, all, true);
+  for (const std::string& s : settings)
+    for (TomlValue& one : parse_setting(s)) one.at = " --set", all.push_back(std::move(one));
+  return all;
+}
 
 Recipe parse_recipe(std::string_view text, const std::string& path, const std::vector<std::string>& settings) {
   Recipe r;

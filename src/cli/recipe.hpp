@@ -58,4 +58,12 @@ class Recipe {
 Recipe read_recipe(const std::string& path, const std::vector<std::string>& settings = {});
 Recipe parse_recipe(std::string_view toml, const std::string& path, const std::vector<std::string>& settings = {});
 
+// A TOML file without tables: "eval.steps" and its value, in the file's order; settings after it. Error{file}: no TOML, too deep.
+struct TomlValue {
+  std::string name;
+  io::Json value;  // null: of no type that recipes know
+  std::string at;  // ":12" or " --set"
+};
+std::vector<TomlValue> read_toml(const std::string& path, const std::vector<std::string>& settings = {});
+
 }  // namespace sspo::cli

@@ -6,13 +6,12 @@
 #include <filesystem>
 #include <functional>
 
-#include "cli/convert.hpp"
 #include "cli/device.hpp"
 #include "cli/files.hpp"
 #include "cli/finite.hpp"
 #include "cli/layout.hpp"
-#include "cli/lora.hpp"
 #include "cli/progress.hpp"
+#include "cli/sample_model.hpp"
 #include "cli/sample_start.hpp"
 #include "cli/signals.hpp"
 #include "cli/vae_tiles.hpp"
@@ -46,13 +45,6 @@ std::string prompt_text(const std::string& prompt) {
   return text;
 }
 
-// Two outdated settings that diffusers' StableDiffusionPipeline replaces in the sampler of a folder it loads.
-SchedulerConfig as_in_a_pipeline(SchedulerConfig c) {
-  c.steps_offset = 1;
-  if (c.kind == SchedulerKind::ddpm || c.kind == SchedulerKind::ddim) c.clip_sample = false;
-  return c;
-}
-
 // What a picture was made with, in the form other programs read.
 std::string parameters_of(const SampleOptions& o, const Pictures& all, Index i, SchedulerKind sampler, const io::Image& picture, const std::string& hash) {
   std::string text = all.prompts.empty() ? "" : prompt_text(all.prompts[std::size_t(i)]);
@@ -61,48 +53,6 @@ std::string parameters_of(const SampleOptions& o, const Pictures& all, Index i, 
                       picture.width, picture.height, hash, o.rng);
   if (all.size > 1) text += fmt::format(", Batch size: {}, Batch pos: {}", all.size, i);
   return text + fmt::format(", Version: sspo {}.{}.{}", version_major, version_minor, version_patch);
-}
-
-// The last bits of a product depend on its number of rows. So that a picture is the same whatever is drawn beside it, the model
-// sees each alone, both halves of guidance in one call; on a CPU larger calls are no quicker.
-Denoiser each_alone(const UNet& unet, Index pictures) {
-  return [&unet, pictures](const Tensor& x, const Tensor& t, const Tensor& text) {
-    const auto of = [&](const Tensor& all, Index i) {  // row i of each half
-      Tensors parts;
-      for (Index row = i; row < all.dim(0); row += pictures) parts.push_back(slice(all, 0, row, row + 1));
-      return cat(parts, 0);
-    };
-    std::vector<Tensors> halves(std::size_t(x.dim(0) / pictures));
-    for (Index i = 0; i < pictures; ++i) {
-      const Tensor out = unet(of(x, i), of(t, i), of(text, i));
-      for (std::size_t h = 0; h < halves.size(); ++h) halves[h].push_back(slice(out, 0, Index(h), Index(h) + 1));
-    }
-    Tensors all;
-    for (const Tensors& half : halves) all.insert(all.end(), half.begin(), half.end());
-    return cat(all, 0);
-  };
-}
-
-// A folder or a single file, with its low-rank changes.
-StableDiffusion load_model(const SampleOptions& o, LoadOptions options, std::optional<SchedulerKind> kind) {
-  std::vector<std::pair<Lora, double>> loras;  // small files first
-  for (const std::string& text : o.loras) {
-    const LoraArgument a = lora_argument(text);
-    loras.emplace_back(open_lora(a.path), a.scale);
-  }
-  std::vector<LoraChange> changes(loras.size());
-  options.changed = [&](std::string_view component, Params& params) {
-    for (std::size_t i = 0; i < loras.size(); ++i)
-      for (const auto& [name, part] : {std::pair{"unet", LoraPart::unet}, {"text_encoder", LoraPart::text_encoder}})
-        if (component == name) add_lora(loras[i].first, loras[i].second, part, params, changes[i]);
-  };
-  StableDiffusion sd = fs::is_regular_file(o.model) ? load_pipeline(open_single_file(o.model, o.file), tokenizer_for(o.model, o.tokenizer), options, kind)
-                                                    : StableDiffusion::load(o.model, {.variant = o.variant}, options, kind);
-  for (std::size_t i = 0; i < loras.size(); ++i) {
-    require_some(changes[i], loras[i].first);
-    fmt::print(stderr, "{}\n", lora_text(loras[i].first, loras[i].second, changes[i]));
-  }
-  return sd;
 }
 
 // The latents of a run, [B, C, h, w], as its batches come.
@@ -123,7 +73,7 @@ void sample(const SampleOptions& o) {
   const Device device = device_of(o.device);
   std::optional<SchedulerKind> kind;
   if (!o.scheduler.empty()) kind = scheduler_kind(o.scheduler);
-  const StableDiffusion sd = load_model(o, {.dtype = dtype_of(o.device), .device = device}, kind);
+  const StableDiffusion sd = load_sample_model(o, {.dtype = dtype_of(o.device), .device = device}, kind);
   const Pictures all = o.latents.empty() ? pictures_from_prompts(o, sd, device) : pictures_from_file(o, dtype_of(o.device), device);
   check_outputs(o, all.size);
   const SchedulerConfig settings = kind ? sd.scheduler : as_in_a_pipeline(sd.scheduler);

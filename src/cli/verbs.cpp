@@ -6,12 +6,17 @@
 #include <charconv>
 #include <cmath>
 #include <memory>
+#include <set>
 
 #include "cli/bench.hpp"
+#include "cli/compare.hpp"
 #include "cli/convert.hpp"
 #include "cli/data.hpp"
 #include "cli/demo.hpp"
 #include "cli/eval.hpp"
+#include "cli/eval_metrics.hpp"
+#include "cli/eval_prompts.hpp"
+#include "cli/eval_scorers.hpp"
 #include "cli/forward.hpp"
 #include "cli/gate.hpp"
 #include "cli/inspect.hpp"
@@ -21,6 +26,7 @@
 #include "cli/pair.hpp"
 #include "cli/plan.hpp"
 #include "cli/sample.hpp"
+#include "cli/score.hpp"
 #include "cli/step.hpp"
 #include "cli/tokenize.hpp"
 #include "cli/train.hpp"
@@ -144,10 +150,12 @@ void add_sample(CLI::App& app) {
 void add_forward(CLI::App& app) {
   const auto [verb, o] = verb_of<ForwardOptions>(app, "forward", "run one component on tensors from a file, to compare with other implementations", forward,
                                                  "  sspo forward unet --model stable-diffusion-v1-5 --in x.safetensors --out y.safetensors --grad\n"
-                                                 "  sspo forward vae-decode --model stable-diffusion-v1-5/vae --in z.safetensors --out image.safetensors");
-  verb->add_option("part", o->part, "component")->required()->check(CLI::IsMember({"text", "unet", "vae-encode", "vae-decode"}));
-  verb->add_option("--model", o->model, "pipeline folder, or the component's own")->required();
+                                                 "  sspo forward vae-decode --model stable-diffusion-v1-5/vae --in z.safetensors --out image.safetensors\n"
+                                                 "  sspo forward clip-image --model HPS_v2_compressed.pt --activation gelu --in pixels.safetensors --out embeds.safetensors");
+  verb->add_option("part", o->part, "component")->required()->check(CLI::IsMember({"text", "unet", "vae-encode", "vae-decode", "clip-image", "clip-text"}));
+  verb->add_option("--model", o->model, "pipeline folder, or the component's own; clip-image, clip-text: folder or file of a CLIP, Hugging Face's or OpenCLIP's")->required();
   verb->add_option("--variant", o->variant, "weights of this variant: fp16, bf16");
+  verb->add_option("--activation", o->activation, "clip-image, clip-text: where no config tells it")->check(CLI::IsMember({"quick_gelu", "gelu"}));
   verb->add_option("--in", o->in, "safetensors with the inputs")->required();
   verb->add_option("--out", o->out, "safetensors to write")->required();
   verb->add_flag("--grad", o->grad, "also gradients, from the tensor grad_output");
@@ -247,27 +255,141 @@ void add_report(CLI::App& app) {
   verb->add_flag("--json", o->json, "summary as JSON");
 }
 
+void add_eval_prompts(CLI::App& eval_verb) {
+  const auto [verb, o] = verb_of<EvalPromptsOptions>(eval_verb, "prompts", "check a file of prompts: its form, number, categories, duplicates, the longest", eval_prompts,
+                                                     "  sspo eval prompts PartiPrompts.tsv\n"
+                                                     "  sspo eval prompts HPDv2/benchmark --tokenizer sd15/tokenizer --json");
+  verb->add_option("path", o->path, "PartiPrompts' TSV, HPSv2's JSON list or folder of them, GenEval's JSONL, Pick-a-Pic's Parquet, or a text file with a prompt a line")->required();
+  verb->add_option("--tokenizer", o->tokenizer, "folder with vocab.json and merges.txt: tells the longest prompt in tokens");
+  verb->add_flag("--json", o->json, "as JSON");
+}
+
+void add_eval_scorers(CLI::App& eval_verb) {
+  const auto [verb, o] = verb_of<EvalScorersOptions>(eval_verb, "scorers", "which scorers there are, what they need, and what they must say of pictures that their publishers name", eval_scorers,
+                                                     "  sspo eval scorers --weights weights\n"
+                                                     "  sspo eval scorers --weights weights --fixtures ImageReward/assets/images");
+  verb->add_option("--weights", o->weights, "folder of the scorers' weights, WEIGHTS/NAME each");
+  verb->add_option("--fixtures", o->fixtures, "folder of the publishers' pictures: scores them with what weights there are; exit 65 where one is off");
+  add_device_options(verb, o->device);
+  verb->add_flag("--json", o->json, "as JSON");
+}
+
+void add_eval_metrics(CLI::App& eval_verb) {
+  const auto [verb, o] = verb_of<EvalMetricsOptions>(eval_verb, "metrics", "pictures against real ones: as two sets by Inception's features, or pair by pair", eval_metrics_and_tell,
+                                                     "  sspo eval metrics --pictures out/eval/sspo/pictures/0 --real coco --metrics fid,kid,precision-recall --weights weights\n"
+                                                     "  sspo eval metrics --pictures decoded --real originals --metrics lpips-alex,ssim,psnr");
+  verb->add_option("--pictures", o->pictures, "folder of what is measured")->required();
+  verb->add_option("--real", o->real, "folder of what it is measured against; pairs have one name, whatever the ending")->required();
+  verb->add_option("--metrics", o->metrics, "names, a,b")->required()->delimiter(',')->check(CLI::IsMember({"fid", "kid", "precision-recall", "lpips-alex", "lpips-vgg", "ssim", "psnr"}));
+  verb->add_option("--weights", o->weights, "folder of weights: WEIGHTS/inception, WEIGHTS/lpips");
+  verb->add_option("--batch", o->batch, "pictures side by side")->check(CLI::Range(1, 1024));
+  verb->add_option("--skip-bad", o->skip_bad, "tell and pass over so many pictures that cannot be read; the next one is an error")->check(CLI::Range(0, 1'000'000'000));
+  verb->add_option("--seed", o->seed, "KID's subsets and the intervals are a function of it")->check(is_seed);
+  verb->add_option("--out", o->out, "JSON file to write");
+  verb->add_flag("--force", o->force, "replace an existing file");
+  add_device_options(verb, o->device);
+  verb->add_flag("--json", o->json, "as JSON");
+}
+
+void add_eval_compare(CLI::App& eval_verb) {
+  const auto [verb, o] = verb_of<CompareOptions>(eval_verb, "compare", "evaluations of the same prompts side by side: paired differences, win rates, intervals, tests", compare_and_tell,
+                                                 "  sspo eval compare out/sft out/sspo out/spin --out out/table\n"
+                                                 "  sspo eval compare out/sspo out/spin --against out/sft");
+  verb->add_option("folders", o->folders, "folders of sspo eval --scorers; all are held against the first")->required()->expected(1, 1000);
+  verb->add_option("--against", o->against, "hold all against this one");
+  verb->add_option("--out", o->out, "folder for comparison.md, comparison.csv and report.html; default: Markdown on stdout");
+  verb->add_flag("--force", o->force, "write into a folder that has content");
+}
+
+// Two ways to measure share this verb and some options: by a judge that the program trained (--judge), and by published scorers.
+struct EvalCommand {
+  ScoreOptions score;
+  EvalOptions judge;
+  void run(const std::set<std::string>& given) const {
+    if (judge.judge.empty()) {
+      ScoreOptions o = score;
+      o.given = given;
+      return score_and_tell(o);
+    }
+    EvalOptions o = judge;
+    o.model = score.draw.model, o.unet = score.unet, o.out = score.out, o.json = score.json, o.threads = score.draw.device.threads, o.isa = score.draw.device.isa;
+    if (given.count("scheduler")) o.scheduler = score.draw.scheduler;
+    if (given.count("steps")) o.steps = score.draw.steps;
+    if (given.count("guidance")) o.guidance = score.draw.guidance;
+    if (given.count("batch")) o.batch = score.draw.batch;
+    eval_and_tell(o);
+  }
+};
+
 void add_eval(CLI::App& app) {
-  const auto [verb, o] = verb_of<EvalOptions>(app, "eval", "how good a model is, by a judge that it was not trained with", eval_and_tell,
-                                              "  sspo eval --model out/base/model --judge out/judge/model --data out/emoji --out out/scores/base --where split=train --where theme=yes\n"
-                                              "  sspo eval --real emojione --judge out/judge/model --data out/emoji --out out/scores/real-emojione");
-  verb->add_option("--model", o->model, "pipeline folder");
-  verb->add_option("--unet", o->unet, "folder of another UNet for it, RUN/pool/3/unet");
-  verb->add_option("--real", o->real, "a style: its real pictures are scored in place of a model's");
-  verb->add_option("--judge", o->judge, "model folder of a run with the objective judge")->required();
-  verb->add_option("--data", o->data, "data set: names, captions and the real pictures in each style")->required();
-  verb->add_option("--out", o->out, "folder to write; an evaluation that was interrupted goes on there")->required();
-  verb->add_option("--where", o->where, "only names of rows of which this holds, split=train or quarter!=1; all of several")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  verb->add_option("--frechet-where", o->frechet_where, "the real pictures that all samples together are compared with")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  verb->add_option("--prefer", o->prefer, "the style that is wanted");
-  verb->add_option("--per-prompt", o->per_prompt, "pictures a name")->check(CLI::Range(1, 10'000));
-  verb->add_option("--seed", o->seed, "the noises are a function of it, of the caption and of the picture's number")->check(is_seed);
-  verb->add_option("--scheduler", o->scheduler, "sampler")->check(CLI::IsMember(samplers));
-  verb->add_option("--steps", o->steps, "sampling steps")->check(CLI::Range(1, 100'000));
-  verb->add_option("--guidance", o->guidance, "1: the prompt alone")->check(between(0, 1000));
-  verb->add_option("--batch", o->batch, "pictures side by side")->check(CLI::Range(1, 100'000));
-  add_threads_and_isa(verb, o->threads, o->isa);
-  verb->add_flag("--json", o->json, "summary as JSON");
+  CLI::App* verb = app.add_subcommand("eval", "how good a model or a folder of pictures is: by published scorers over a file of prompts, or by a judge that the program trained");
+  const auto o = std::make_shared<EvalCommand>();
+  ScoreOptions& s = o->score;
+  EvalOptions& j = o->judge;
+  CLI::Option* recipe = verb->add_option("recipe", s.recipe, "a protocol: TOML with a table [eval] of these options (recipes/eval-paper.toml); options given beside it count");
+  verb->add_option("--model", s.draw.model, "pipeline folder, or a single file; what it draws is scored");
+  verb->add_option("--unet", s.unet, "folder of another UNet for it, RUN/pool/3/unet");
+  verb->add_option("--out", s.out, "folder to write; an evaluation that was interrupted goes on there");
+  verb->add_option("--scheduler", s.draw.scheduler, "sampler; default: the model's own; with --judge ddim")->check(CLI::IsMember(samplers));
+  verb->add_option("--steps", s.draw.steps, "sampling steps; with --judge 20")->check(CLI::Range(1, 100'000));
+  verb->add_option("--guidance", s.draw.guidance, "1: the prompt alone; with --judge 3")->check(between(0, 1000));
+  verb->add_option("--batch", s.draw.batch, "pictures that are scored side by side: the last bits depend on it; with --judge 32")->check(CLI::Range(1, 1024));
+  verb->add_option("--prompts", s.prompts, "file of prompts, see sspo eval prompts")->group("Scorers");
+  verb->add_option("--pictures", s.pictures, "folder of pictures in place of a model: by number, or by metadata.jsonl; DIR/SEED for several seeds")->group("Scorers");
+  verb->add_option("--scorers", s.scorers, "names, a,b; see sspo eval scorers")->delimiter(',')->group("Scorers");
+  verb->add_option("--weights", s.weights, "folder of the scorers' weights, WEIGHTS/NAME each")->group("Scorers");
+  verb->add_option("--seeds", s.seeds, "a picture a prompt for each, 0,1,2")->delimiter(',')->check(is_seed)->group("Scorers");
+  verb->add_option("--limit", s.limit, "only the first so many prompts; 0: all")->check(CLI::Range(0, 1'000'000'000))->group("Scorers");
+  verb->add_option("--skip-bad", s.skip_bad, "tell and pass over so many pictures that cannot be read; the next one is an error")->check(CLI::Range(0, 1'000'000'000))->group("Scorers");
+  verb->add_option("--max-memory", s.max_memory, "scorers that fit it together see the pictures in one pass; without it one after the other")->group("Scorers");
+  verb->add_option("--variant", s.draw.variant, "weights of this variant: fp16, bf16")->group("Scorers");
+  verb->add_option("--tokenizer", s.draw.tokenizer, "a single file: folder with vocab.json and merges.txt")->group("Scorers");
+  verb->add_option("--lora", s.draw.loras, "low-rank changes, FILE or FILE:SCALE")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->group("Scorers");
+  verb->add_option("--negative-prompt", s.draw.negative_prompt, "what to stay away from")->group("Scorers");
+  verb->add_option("--eta", s.draw.eta, "ddim: share of fresh noise")->check(between(0, 1))->group("Scorers");
+  verb->add_option("--rng", s.draw.rng, "whose normals the seeds stand for")->check(CLI::IsMember(generators))->group("Scorers");
+  verb->add_option("--height", s.draw.height, "pixels; 0: as the model was trained")->check(CLI::Range(0, 16384))->group("Scorers");
+  verb->add_option("--width", s.draw.width, "pixels; 0: as the model was trained")->check(CLI::Range(0, 16384))->group("Scorers");
+  verb->add_option("--judge", j.judge, "model folder of a run with the objective judge: the pictures of each name against the real ones")->group("A judge");
+  verb->add_option("--data", j.data, "data set: names, captions and the real pictures in each style")->group("A judge");
+  verb->add_option("--real", j.real, "a style: its real pictures are scored in place of a model's")->group("A judge");
+  verb->add_option("--where", j.where, "only names of rows of which this holds, split=train or quarter!=1; all of several")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->group("A judge");
+  verb->add_option("--frechet-where", j.frechet_where, "the real pictures that all samples together are compared with")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->group("A judge");
+  verb->add_option("--prefer", j.prefer, "the style that is wanted")->group("A judge");
+  verb->add_option("--per-prompt", j.per_prompt, "pictures a name")->check(CLI::Range(1, 10'000))->group("A judge");
+  verb->add_option("--seed", j.seed, "the noises are a function of it, of the caption and of the picture's number")->check(is_seed)->group("A judge");
+  add_device_options(verb, s.draw.device);
+  verb->add_flag("--json", s.json, "summary as JSON");
+  verb->require_subcommand(0, 1);
+  verb->callback([=] {
+    if (!verb->get_subcommands().empty()) {
+      if (*recipe) throw CLI::ExtrasError("eval", {o->score.recipe});
+      return;
+    }
+    std::set<std::string> given;
+    for (const CLI::Option* option : verb->get_options())
+      if (option->count() > 0) given.insert(option->get_single_name());
+    const bool judged = given.count("judge"), scored = given.count("scorers") || *recipe;
+    if (judged == scored) throw judged ? CLI::ValidationError("--judge", "excludes --scorers and a recipe") : CLI::ValidationError("eval", "--scorers or --judge is required");
+    if (judged && !given.count("data")) throw CLI::RequiredError("--data");
+    if (judged && !given.count("out")) throw CLI::RequiredError("--out");
+    for (const CLI::Option* option : verb->get_options())
+      if (option->count() > 0 && option->get_group() == (judged ? "Scorers" : "A judge"))
+        throw CLI::ValidationError("--" + option->get_single_name(), judged ? "has no meaning with --judge" : "has no meaning without --judge");
+    for (const char* option : {"device", "dtype", "matmul", "conv", "attention", "tf32", "cuda-graphs"})
+      if (judged && given.count(option)) throw CLI::ValidationError(std::string("--") + option, "has no meaning with --judge");
+    o->run(given);
+  });
+  verb->footer("Examples:\n"
+               "  sspo eval --model sd15 --prompts PartiPrompts.tsv --scorers pickscore,hpsv2.0 --weights weights --out out/sd15\n"
+               "  sspo eval --pictures drawn --prompts prompts.txt --scorers imagereward --weights weights --out out/drawn\n"
+               "  sspo eval recipes/eval-paper.toml --model out/sspo/model --out out/sspo-scores --seeds 0,1,2\n"
+               "  sspo eval compare out/sspo-scores out/sd15 --out out/table\n"
+               "  sspo eval --model out/base/model --judge out/judge/model --data out/emoji --out out/scores/base --where split=train --where theme=yes");
+  add_eval_prompts(*verb);
+  add_eval_scorers(*verb);
+  add_eval_compare(*verb);
+  add_eval_metrics(*verb);
 }
 
 void add_gate(CLI::App& app) {

@@ -77,6 +77,30 @@ void convert(const From* from, To* to, Index count) {
   }
 }
 
+// Bytes and strides of one run of a tensor's rows, or of a matrix read across.
+StoredTensor piece_of(StoredTensor t, const WeightPart& part, const std::string& path) {
+  const std::uint64_t width = t.type->bits / 8;
+  if (part.runs > 1) {
+    if (t.shape.empty() || t.shape[0] % part.runs || t.shape[0] == 0)
+      bad_file({.path = path, .field = t.name}, "the rows are not so many equal parts", std::to_string(part.runs) + " parts", t.str());
+    const std::uint64_t rows = t.shape[0] / part.runs;
+    if (t.strides.empty()) {
+      const std::uint64_t run = (t.end - t.begin) / part.runs;
+      t.begin += part.run * run, t.end = t.begin + run;
+    } else {
+      const std::uint64_t step = rows * t.strides[0] * width;
+      t.end -= (part.runs - 1 - part.run) * step, t.begin += part.run * step;
+    }
+    t.shape[0] = rows;
+  }
+  if (part.transposed) {
+    if (t.shape.size() != 2) bad_file({.path = path, .field = t.name}, "no matrix", "2 axes", t.str());
+    if (t.strides.empty()) t.strides = {t.shape[1], 1};
+    std::swap(t.shape[0], t.shape[1]), std::swap(t.strides[0], t.strides[1]);
+  }
+  return t;
+}
+
 }  // namespace
 
 Weights::Weights(std::vector<TensorFile> files) : files_(Shared<const std::vector<TensorFile>>::make(std::move(files))) {
@@ -136,9 +160,24 @@ Weights Weights::renamed(std::vector<std::pair<std::string, std::string>> names)
   std::sort(names.begin(), names.end());
   Weights w;
   w.files_ = files_;
+  w.pieces_ = pieces_;
   for (auto& [name, here] : names) {
     w.entries_.push_back(required(here));
     w.names_.push_back(std::move(name));
+  }
+  return w;
+}
+
+Weights Weights::parts(std::vector<WeightPart> parts) const {
+  std::sort(parts.begin(), parts.end(), [](const WeightPart& a, const WeightPart& b) { return a.name < b.name; });
+  std::vector<StoredTensor> pieces;
+  for (const WeightPart& p : parts) pieces.push_back(piece_of(*required(p.in_file).stored, p, path_of(p.in_file)));
+  Weights w;
+  w.files_ = files_;
+  w.pieces_ = Shared<const std::vector<StoredTensor>>::make(std::move(pieces));
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    w.entries_.push_back({required(parts[i].in_file).file, &(*w.pieces_)[i]});
+    w.names_.push_back(std::move(parts[i].name));
   }
   return w;
 }

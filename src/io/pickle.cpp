@@ -42,11 +42,12 @@ constexpr Known known[] = {
 
 class Machine {
  public:
-  Machine(std::string_view text, const Place& place) : text_(text), place_(place) {}
+  Machine(std::string_view text, const Place& place, std::string_view name) : text_(text), place_(place), name_(name) {}
 
-  Pickle run() {
+  std::size_t end() const { return at_; }
+  Pickle run(bool more_may_follow) {
     while (!step()) {}
-    if (at_ != text_.size()) refuse("bytes behind the end", std::to_string(text_.size() - at_));
+    if (at_ != text_.size() && !more_may_follow) refuse("bytes behind the end", std::to_string(text_.size() - at_));
     if (stack_.size() != 1 || !marks_.empty()) refuse("the pickle does not end in one value");
     p_.root = stack_[0];
     return std::move(p_);
@@ -60,7 +61,7 @@ class Machine {
   void rebuild_tensor(const std::vector<Ref>& arguments);
 
   [[noreturn]] void refuse(std::string what, std::string got = {}, std::string expected = {}, std::string hint = {}) const {
-    bad_file(place_, std::move(what) + " at byte " + std::to_string(opcode_at_) + " of data.pkl", std::move(expected), std::move(got), std::move(hint));
+    bad_file(place_, std::move(what) + " at byte " + std::to_string(opcode_at_) + " of " + std::string(name_), std::move(expected), std::move(got), std::move(hint));
   }
 
   // --- bytes
@@ -157,6 +158,7 @@ class Machine {
 
   std::string_view text_;
   const Place& place_;
+  std::string_view name_;
   std::size_t at_ = 0, opcode_at_ = 0;
   Pickle p_;
   std::vector<Ref> stack_, memo_;
@@ -173,10 +175,11 @@ void Machine::global(std::string_view module, std::string_view name) {
   push(it->kind, it->kind == Kind::storage_type ? it - std::begin(known) : it->call);
 }
 
-// ('storage', torch.FloatStorage, '17', 'cpu', 3200)
+// ('storage', torch.FloatStorage, '17', 'cpu', 3200); before torch 1.6 also None, where it could be a part of another storage
 void Machine::persistent(Ref id) {
   const std::vector<Ref>& parts = this->parts(id, Kind::sequence, "a storage's description");
-  if (parts.size() != 5 || value(parts[0]).text != "storage" || value(parts[1]).kind != Kind::storage_type || value(parts[2]).kind != Kind::text)
+  const bool old = parts.size() == 6 && value(parts[5]).kind == Kind::leaf;
+  if ((parts.size() != 5 && !old) || value(parts[0]).text != "storage" || value(parts[1]).kind != Kind::storage_type || value(parts[2]).kind != Kind::text)
     refuse("an unknown kind of reference", {}, "('storage', type, key, device, number of elements)");
   const StoredType* type = stored_type(known[value(parts[1]).number].type);
   p_.storages.push_back({type, value(parts[2]).text, natural(parts[4], "number of elements")});
@@ -197,9 +200,17 @@ void Machine::call(Ref function, Ref tuple) {
   if (value(function).kind != Kind::callable) refuse("refused: a call of what is no function of torch's tensors");
   const std::vector<Ref>& arguments = parts(tuple, Kind::sequence, "a tuple of arguments");
   switch (Call(value(function).number)) {
-    case Call::ordered_dict:  // (): items come by SETITEMS
-      if (!arguments.empty()) refuse("an OrderedDict with arguments");
-      return push_parts(Kind::dict, {});
+    case Call::ordered_dict: {  // (): items come by SETITEMS; Python 2: ([[key, value], ...],)
+      if (arguments.size() > 1 || (arguments.size() == 1 && value(arguments[0]).kind != Kind::sequence)) refuse("an OrderedDict with arguments");
+      std::vector<Ref> items;
+      if (!arguments.empty())
+        for (const Ref pair : std::vector<Ref>(parts(arguments[0], Kind::sequence, "a list of pairs"))) {
+          const std::vector<Ref>& two = parts(pair, Kind::sequence, "a pair of a key and its value");
+          if (two.size() != 2) refuse("a key without a value");
+          items.insert(items.end(), two.begin(), two.end());
+        }
+      return push_parts(Kind::dict, std::move(items));
+    }
     case Call::rebuild_tensor: return rebuild_tensor(arguments);
     case Call::rebuild_parameter:  // (tensor, requires_grad, hooks): the tensor
       if (arguments.empty() || value(arguments[0]).kind != Kind::tensor) refuse("not the arguments of a parameter");
@@ -226,7 +237,7 @@ bool Machine::step() {
       break;
     case '0': pop(); break;                                                // POP
     case '1': pop_to_mark(); break;                                        // POP_MARK
-    case 'N': case 0x88: case 0x89: push(Kind::leaf); break;               // NONE NEWTRUE NEWFALSE
+    case 'N': case 0x88: case 0x89: push(Kind::leaf, op == 0x88); break;   // NONE NEWTRUE NEWFALSE
     case 'G': take(8), push(Kind::leaf); break;                            // BINFLOAT
     case 'J': push(Kind::integer, static_cast<std::int32_t>(number(4))); break;  // BININT
     case 'K': push(Kind::integer, std::int64_t(number(1))); break;         // BININT1
@@ -308,6 +319,13 @@ bool Machine::step() {
 
 }  // namespace
 
-Pickle read_pickle(std::string_view text, const Place& place) { return Machine(text, place).run(); }
+Pickle read_pickle(std::string_view text, const Place& place) { return Machine(text, place, "data.pkl").run(false); }
+
+Pickle take_pickle(std::string_view& text, const Place& place, std::string_view name) {
+  Machine machine(text, place, name);
+  Pickle pickle = machine.run(true);
+  text.remove_prefix(machine.end());
+  return pickle;
+}
 
 }  // namespace sspo::io

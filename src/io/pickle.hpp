@@ -10,7 +10,7 @@ namespace sspo::io {
 
 struct Pickle {
   using Ref = std::uint32_t;  // a value: objects may share parts, and hold themselves
-  // leaf: None, a bool, a float, bytes, a number too large. callable: a name of the table. storage_type: torch.FloatStorage, ...
+  // leaf: None, a bool (number: 1 for True), a float, bytes, a number too large. callable: a name of the table. storage_type: torch.FloatStorage, ...
   enum class Kind : std::uint8_t { leaf, integer, text, sequence, dict, callable, storage_type, storage, tensor };
   struct Value {
     Kind kind;
@@ -34,7 +34,9 @@ struct Pickle {
   Ref root;
 };
 
-// `text` must outlive the result. Throws Error{file} with the byte's place in the pickle.
+// `text` must outlive the result. Throws Error{file} with the byte's place in the pickle, which messages call `name`.
 Pickle read_pickle(std::string_view text, const Place& place);
+// The pickle that `text` begins with, which is taken off it.
+Pickle take_pickle(std::string_view& text, const Place& place, std::string_view name);
 
 }  // namespace sspo::io

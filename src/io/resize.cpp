@@ -33,30 +33,39 @@ double support_of(Filter filter) { return filter == Filter::bilinear ? 1 : filte
 
 constexpr int weight_bits = 32 - 8 - 2;  // 8 for the pixel, 2 for the sign and weights above 1
 
-// What one output pixel is made of: input pixels first, first + 1, ... with these weights of weight_bits bits.
-struct Taps {
+// What one output pixel is made of: input pixels first, first + 1, ... with these weights, which sum to 1.
+template <class Weight>
+struct TapsOf {
   Index first;
-  std::vector<std::int32_t> weights;
+  std::vector<Weight> weights;
 };
+using Taps = TapsOf<std::int32_t>;  // of weight_bits bits
 
-std::vector<Taps> make_taps(Index from, Index to, Filter filter) {
+std::vector<TapsOf<double>> exact_taps(Index from, Index to, Filter filter) {
   const double scale = double(from) / double(to), stretch = std::max(scale, 1.0), support = support_of(filter) * stretch;
-  std::vector<Taps> all(static_cast<std::size_t>(to));
-  std::vector<double> weights;
+  std::vector<TapsOf<double>> all(static_cast<std::size_t>(to));
   for (Index i = 0; i < to; ++i) {
     const double centre = (double(i) + 0.5) * scale, per_pixel = 1.0 / stretch;
     const Index first = std::max<Index>(Index(centre - support + 0.5), 0), end = std::min<Index>(Index(centre + support + 0.5), from);
-    weights.clear();
+    TapsOf<double>& taps = all[std::size_t(i)];
+    taps.first = first;
     double sum = 0;
     for (Index x = first; x < end; ++x) {
-      weights.push_back(weight_at(filter, (double(x) - centre + 0.5) * per_pixel));
-      sum += weights.back();
+      taps.weights.push_back(weight_at(filter, (double(x) - centre + 0.5) * per_pixel));
+      sum += taps.weights.back();
     }
-    Taps& taps = all[std::size_t(i)];
-    taps.first = first;
+    for (double& w : taps.weights) w = sum != 0 ? w / sum : w;
+  }
+  return all;
+}
+
+std::vector<Taps> make_taps(Index from, Index to, Filter filter) {
+  std::vector<Taps> all;
+  for (const auto& [first, weights] : exact_taps(from, to, filter)) {
+    all.push_back({first, {}});
     for (const double w : weights) {
-      const double scaled = (sum != 0 ? w / sum : w) * (1 << weight_bits);
-      taps.weights.push_back(std::int32_t(scaled < 0 ? scaled - 0.5 : scaled + 0.5));
+      const double scaled = w * (1 << weight_bits);
+      all.back().weights.push_back(std::int32_t(scaled < 0 ? scaled - 0.5 : scaled + 0.5));
     }
   }
   return all;
@@ -105,19 +114,50 @@ bool columns_first(const Image& image, Index width, Index height) {
   return image.height > height && image.height - height > 2 * std::max<Index>(image.width - width, 0);
 }
 
-}  // namespace
-
-Image resize(const Image& image, Index width, Index height, Filter filter, Passes passes) {
+void check_size(const Image& image, Index width, Index height) {
   const Index side = std::numeric_limits<std::int32_t>::max() / 4;
   if (image.width < 1 || image.height < 1 || width < 1 || height < 1 || width > side || height > side)
     fail({.op = "resize", .what = "no such size", .expected = "at least one pixel", .got = std::to_string(image.width) + " x " + std::to_string(image.height) +
           " to " + std::to_string(width) + " x " + std::to_string(height)}, Site{});
+}
+
+}  // namespace
+
+Image resize(const Image& image, Index width, Index height, Filter filter, Passes passes) {
+  check_size(image, width, height);
   const bool rows = width != image.width, columns = height != image.height;  // a side that stays needs no pass
   if (!rows) return columns ? along_columns(image, height, filter) : image;
   if (!columns) return along_rows(image, width, filter);
   if (passes == Passes::pillow_13 && columns_first(image, width, height))
     return along_rows(along_columns(image, height, filter), width, filter);
   return along_columns(along_rows(image, width, filter), height, filter);
+}
+
+std::vector<float> resize_exact(const Image& image, Index width, Index height, Filter filter) {
+  check_size(image, width, height);
+  const auto across = exact_taps(image.width, width, filter), down = exact_taps(image.height, height, filter);
+  const std::size_t row = 3 * std::size_t(width);
+  std::vector<float> rows(row * std::size_t(image.height)), out(row * std::size_t(height));
+  for (Index y = 0; y < image.height; ++y)
+    for (Index x = 0; x < width; ++x) {
+      const auto& [first, weights] = across[std::size_t(x)];
+      double sum[3] = {};
+      const std::uint8_t* from = image.at(first, y);
+      for (const double w : weights)
+        for (double& s : sum) s += w * *from++;
+      for (std::size_t c = 0; c < 3; ++c) rows[std::size_t(y) * row + 3 * std::size_t(x) + c] = float(sum[c] / 255);
+    }
+  std::vector<double> sums(row);
+  for (Index y = 0; y < height; ++y) {
+    const auto& [first, weights] = down[std::size_t(y)];
+    std::fill(sums.begin(), sums.end(), 0.0);
+    for (std::size_t k = 0; k < weights.size(); ++k) {
+      const float* from = rows.data() + (std::size_t(first) + k) * row;
+      for (std::size_t i = 0; i < row; ++i) sums[i] += weights[k] * double(from[i]);
+    }
+    std::transform(sums.begin(), sums.end(), out.begin() + std::ptrdiff_t(std::size_t(y) * row), [](double s) { return float(s); });
+  }
+  return out;
 }
 
 Image resize_shorter(const Image& image, Index side, Filter filter) {

@@ -1,6 +1,7 @@
 #include "sspo/io/torch_file.hpp"
 
 #include <algorithm>
+#include <memory>
 
 #include "io/pickle.hpp"
 #include "io/stored.hpp"
@@ -14,47 +15,100 @@ using Kind = Pickle::Kind;
 constexpr std::uint64_t most_pickle_bytes = 32u << 20, most_visits = 2'000'000;
 constexpr std::size_t most_levels = 32, longest_name = 512;
 
-// Not a zip file: which older or other kind it is.
-void check_kind(const ByteSource& file, const Place& place) {
-  const std::string first = file.text(0, std::min<std::uint64_t>(file.size, 4));
-  if (first == "PK\3\4") return;
-  if (first.starts_with("\x80"))
-    bad_file(place, "a file of torch before 1.6, or a bare pickle", "the zip format of torch.save", {}, "load it with torch and save it again, as safetensors at best");
-  bad_file(place, "no file of torch.save", "a ZIP archive", file.size ? "\"" + first + "\"" : "an empty file");
+// What a file of either format holds: the pickle, and each storage's bytes by its key.
+struct Archive {
+  std::unique_ptr<const std::string> text;  // the pickle's values point into it
+  Pickle pickle;
+  std::vector<ZipEntry> storages;  // named by their keys, ascending
+  const ZipEntry* find(std::string_view key) const {
+    const auto it = std::lower_bound(storages.begin(), storages.end(), key, [](const ZipEntry& e, std::string_view k) { return e.name < k; });
+    return it != storages.end() && it->name == key ? &*it : nullptr;
+  }
+};
+
+// Since torch 1.6: a ZIP archive, whose entries all lie in one folder of any name.
+Archive read_archive(const ByteSource& file, const Place& place) {
+  Archive archive;
+  std::vector<ZipEntry> entries = read_zip(file, place);
+  const ZipEntry* pickle = nullptr;
+  for (const ZipEntry& e : entries)
+    if (e.name.ends_with("/data.pkl") && e.name.find('/') == e.name.size() - 9) {
+      if (pickle) bad_file(place, "two files data.pkl", "one");
+      pickle = &e;
+    }
+  if (!pickle) bad_file(place, "no data.pkl in the archive", "a file as torch.save writes it");
+  const std::string folder = pickle->name.substr(0, pickle->name.size() - 8);  // "archive/"
+  const auto find = [&](const char* name) {
+    const auto it = std::find_if(entries.begin(), entries.end(), [&](const ZipEntry& e) { return e.name == folder + name; });
+    return it == entries.end() ? nullptr : &*it;
+  };
+  if (find("constants.pkl")) bad_file(place, "a TorchScript program", "tensors by name", {}, "save the module's state dict instead");
+  if (const ZipEntry* order = find("byteorder"); order && unpack(file, *order, 16, place) != "little")
+    bad_file(place, "numbers of the other byte order", "little", unpack(file, *order, 16, place));
+  archive.text = std::make_unique<const std::string>(unpack(file, *pickle, most_pickle_bytes, place));
+  archive.pickle = read_pickle(*archive.text, place);
+  for (ZipEntry& e : entries)
+    if (e.name.starts_with(folder + "data/")) {
+      e.name.erase(0, folder.size() + 5);
+      archive.storages.push_back(std::move(e));
+    }
+  return archive;
 }
 
-// The archive's entries all lie in one folder, whose name is free.
-class Archive {
- public:
-  Archive(const ByteSource& file, const Place& place) : file_(file), place_(place), entries_(read_zip(file, place)) {
-    for (const ZipEntry& e : entries_)
-      if (e.name.ends_with("/data.pkl") && e.name.find('/') == e.name.size() - 9) {
-        if (!folder_.empty()) bad_file(place_, "two files data.pkl", "one");
-        folder_ = e.name.substr(0, e.name.size() - 8);
-      }
-    if (folder_.empty()) bad_file(place_, "no data.pkl in the archive", "a file as torch.save writes it");
-    if (find("constants.pkl")) bad_file(place_, "a TorchScript program", "tensors by name", {}, "save the module's state dict instead");
-    if (const ZipEntry* order = find("byteorder"); order && unpack(file_, *order, 16, place_) != "little")
-      bad_file(place_, "numbers of the other byte order", "little", unpack(file_, *order, 16, place_));
-  }
-  const ZipEntry* find(std::string_view name) const {
-    const std::string full = folder_ + std::string(name);
-    const auto it = std::lower_bound(entries_.begin(), entries_.end(), full, [](const ZipEntry& e, const std::string& n) { return e.name < n; });
-    return it != entries_.end() && it->name == full ? &*it : nullptr;
-  }
-  std::string pickle() const { return unpack(file_, *find("data.pkl"), most_pickle_bytes, place_); }
+// Before: five pickles one after the other (a magic number, the format's number, facts about the machine, the values, the storages' keys),
+// then each storage as its number of elements and its bytes.
+constexpr std::string_view old_magic("\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 13);
 
- private:
-  const ByteSource& file_;
-  const Place& place_;
-  std::vector<ZipEntry> entries_;
-  std::string folder_;  // "archive/"
-};
+Archive read_old(const ByteSource& file, const Place& place) {
+  Archive archive;
+  archive.text = std::make_unique<const std::string>(file.text(0, std::min(file.size, most_pickle_bytes)));
+  std::string_view rest = *archive.text;
+  if (rest.size() < 2 || rest.substr(2, old_magic.size()) != old_magic)
+    bad_file(place, "a bare pickle", "a file of torch.save", {}, "load it with torch and save it again, as safetensors at best");
+  take_pickle(rest, place, "the magic number");
+  const Pickle version = take_pickle(rest, place, "the format's number");
+  if (const Pickle::Value& v = version.values[version.root]; v.kind != Kind::integer || v.number != 1001)
+    bad_file(place, "another format of old files", "1001", v.kind == Kind::integer ? std::to_string(v.number) : "no number");
+  const Pickle machine = take_pickle(rest, place, "the machine's facts");
+  if (machine.values[machine.root].kind == Kind::dict) {
+    const auto& items = machine.parts[std::size_t(machine.values[machine.root].number)];
+    for (std::size_t i = 0; i + 1 < items.size(); i += 2)
+      if (machine.values[items[i]].text == "little_endian" && machine.values[items[i + 1]].number != 1) bad_file(place, "numbers of the other byte order", "little");
+  }
+  archive.pickle = take_pickle(rest, place, "the pickle");
+  const Pickle keys = take_pickle(rest, place, "the list of storages");
+  if (keys.values[keys.root].kind != Kind::sequence) bad_file(place, "no list of storages", "their keys");
+
+  std::vector<const Pickle::Storage*> known;  // one a key
+  for (const Pickle::Storage& s : archive.pickle.storages) known.push_back(&s);
+  std::sort(known.begin(), known.end(), [](const auto* a, const auto* b) { return a->key < b->key; });
+  std::uint64_t at = archive.text->size() - rest.size();
+  for (const Pickle::Ref r : keys.parts[std::size_t(keys.values[keys.root].number)]) {
+    const std::string_view key = keys.values[r].text;
+    const auto it = std::lower_bound(known.begin(), known.end(), key, [](const auto* s, std::string_view k) { return s->key < k; });
+    const Place storage{.path = place.path, .at = "@" + std::to_string(at), .field = "storage " + printable(key)};
+    if (it == known.end() || (*it)->key != key) bad_file(storage, "a storage that no tensor has");
+    std::uint64_t count = 0, bytes = 0;
+    if (file.size - at < 8) bad_file(storage, "the file ends before it", "8 bytes of its length", std::to_string(file.size - at));
+    file.read(at, &count, 8);
+    at += 8;
+    if (__builtin_mul_overflow(count, std::uint64_t((*it)->type->bits / 8), &bytes) || bytes > file.size - at)
+      bad_file(storage, "the file ends before it does", std::to_string(count) + " elements of " + std::to_string((*it)->type->bits / 8) + " bytes", std::to_string(file.size - at) + " bytes");
+    archive.storages.push_back({std::string(key), at, at + bytes, bytes, false});
+    at += bytes;
+  }
+  if (at != file.size) bad_file({.path = place.path, .at = "@" + std::to_string(at)}, "bytes behind the last storage", "the file's end", std::to_string(file.size - at));
+  auto& all = archive.storages;
+  std::sort(all.begin(), all.end(), [](const ZipEntry& a, const ZipEntry& b) { return a.name < b.name; });
+  const auto twice = std::adjacent_find(all.begin(), all.end(), [](const ZipEntry& a, const ZipEntry& b) { return a.name == b.name; });
+  if (twice != all.end()) bad_file({.path = place.path, .field = "storage " + printable(twice->name)}, "a storage twice");
+  return archive;
+}
 
 // From the pickle's values to tensors by name.
 class Reader {
  public:
-  Reader(const Pickle& pickle, const Archive& archive, const Place& place) : p_(pickle), archive_(archive), place_(place) {}
+  Reader(const Archive& archive, const Place& place) : p_(archive.pickle), archive_(archive), place_(place) {}
 
   TorchContents read() {
     const Pickle::Ref state = state_dict();
@@ -115,9 +169,9 @@ class Reader {
 
   void add(const Pickle::View& view, const std::string& name) {
     const Pickle::Storage& storage = p_.storages[view.storage];
-    const std::string key = "data/" + std::string(storage.key.substr(0, longest_name));
+    const std::string_view key = storage.key.substr(0, longest_name);
     const ZipEntry* entry = archive_.find(key);
-    if (!entry) bad_file(named(name), "its storage is not in the archive", {}, key);
+    if (!entry) bad_file(named(name), "its storage is not in the archive", {}, "data/" + std::string(key));
     if (entry->deflated) bad_file(named(name), "its storage is compressed", "plain bytes, as torch.save writes them", {}, "load it with torch and save it again");
     const std::uint64_t width = storage.type->bits / 8;
     std::uint64_t bytes = 0;
@@ -163,10 +217,11 @@ TorchContents read_contents(const File& file) {
 }  // namespace
 
 TorchContents parse_torch(const ByteSource& file, const Place& place) {
-  check_kind(file, place);
-  const Archive archive(file, place);
-  const std::string pickle = archive.pickle();
-  return Reader(read_pickle(pickle, place), archive, place).read();
+  const std::string first = file.text(0, std::min<std::uint64_t>(file.size, 4));
+  if (!first.starts_with("\x80") && first != "PK\3\4")
+    bad_file(place, "no file of torch.save", "a ZIP archive", file.size ? "\"" + first + "\"" : "an empty file");
+  const Archive archive = first.starts_with("\x80") ? read_old(file, place) : read_archive(file, place);
+  return Reader(archive, place).read();
 }
 
 TorchFile::TorchFile(std::string path) : file_(std::move(path)), contents_(read_contents(file_)) {}

@@ -1,16 +1,13 @@
 #include "models/text_cleanup.hpp"
 
-#include <utf8proc.h>
-
 #include <algorithm>
-#include <array>
+#include <vector>
 
 #include "models/html_unescape.hpp"
+#include "models/unicode.hpp"
 
 namespace sspo::clip {
 namespace {
-
-using Codepoint = utf8proc_int32_t;
 
 // Length of the part at bytes[0] that starts like a character but is none: at least 1 (Unicode, table 3-7).
 std::size_t broken_length(std::string_view bytes) {
@@ -31,35 +28,6 @@ std::size_t broken_length(std::string_view bytes) {
   return n;
 }
 
-// The character at text[at], and `at` moved behind it. 0 <= at < text.size(), text is valid.
-Codepoint next_character(std::string_view text, std::size_t& at) {
-  const auto lead = static_cast<unsigned char>(text[at]);
-  if (lead < 0x80) return ++at, Codepoint(lead);
-  Codepoint c = 0xFFFD;
-  const auto n = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data()) + at, utf8proc_ssize_t(text.size() - at), &c);
-  at += std::size_t(std::max<utf8proc_ssize_t>(n, 1));
-  return c;
-}
-
-void append(std::string& to, Codepoint c) {
-  if (c < 0x80) return to.push_back(char(c));
-  utf8proc_uint8_t bytes[4];
-  to.append(reinterpret_cast<const char*>(bytes), std::size_t(utf8proc_encode_char(c, bytes)));
-}
-
-std::u32string characters(std::string_view text) {
-  std::u32string all;
-  all.reserve(text.size());
-  for (std::size_t at = 0; at < text.size();) all.push_back(char32_t(next_character(text, at)));
-  return all;
-}
-
-// The property White_Space: what \s matches in the patterns of both flavours.
-bool is_space(Codepoint c) {
-  if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13);
-  const utf8proc_category_t category = utf8proc_category(c);
-  return c == 0x85 || category == UTF8PROC_CATEGORY_ZS || category == UTF8PROC_CATEGORY_ZL || category == UTF8PROC_CATEGORY_ZP;
-}
 bool is_python_space(Codepoint c) { return is_space(c) || (c >= 0x1C && c <= 0x1F); }  // str.isspace()
 
 enum class Class { space, letter, number, other };
@@ -71,29 +39,12 @@ Class class_of(Codepoint c) {
   return category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO ? Class::number : Class::other;
 }
 
-int combining_class(Codepoint c) { return utf8proc_get_property(c)->combining_class; }
-
-// Canonical composition (UAX 15). The marks are put in order here, by a sort: utf8proc's own ordering is
-// quadratic in the length of a run of marks, and prompts are anybody's bytes.
+// Canonical composition (UAX 15).
 std::u32string nfc(const std::u32string& text) {
   if (std::all_of(text.begin(), text.end(), [](char32_t c) { return c < 0x300; })) return text;  // nothing to do below U+0300
-  std::vector<Codepoint> parts;
-  parts.reserve(text.size());
-  for (const char32_t c : text) {
-    std::array<Codepoint, 32> pieces;  // one character has at most 4
-    int bound = 0;
-    const auto n = utf8proc_decompose_char(Codepoint(c), pieces.data(), utf8proc_ssize_t(pieces.size()), UTF8PROC_DECOMPOSE, &bound);
-    parts.insert(parts.end(), pieces.begin(), pieces.begin() + n);
-  }
-  for (std::size_t i = 0; i < parts.size();) {
-    std::size_t end = i;
-    while (end < parts.size() && combining_class(parts[end]) != 0) ++end;
-    std::stable_sort(parts.begin() + std::ptrdiff_t(i), parts.begin() + std::ptrdiff_t(end),
-                     [](Codepoint a, Codepoint b) { return combining_class(a) < combining_class(b); });
-    i = end + 1;
-  }
-  const auto n = utf8proc_normalize_utf32(parts.data(), utf8proc_ssize_t(parts.size()),
-                                          utf8proc_option_t(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  const std::u32string apart = decomposed(text);
+  std::vector<Codepoint> parts(apart.begin(), apart.end());
+  const auto n = utf8proc_normalize_utf32(parts.data(), utf8proc_ssize_t(parts.size()), utf8proc_option_t(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
   return std::u32string(parts.begin(), parts.begin() + n);
 }
 
@@ -114,12 +65,6 @@ std::u32string_view trimmed(std::u32string_view text) {
   while (!text.empty() && is_python_space(Codepoint(text.front()))) text.remove_prefix(1);
   while (!text.empty() && is_python_space(Codepoint(text.back()))) text.remove_suffix(1);
   return text;
-}
-
-// U+0130 is the one character whose lower case is two, whatever stands around it (SpecialCasing.txt).
-void append_lower(std::string& to, Codepoint c) {
-  if (c == 0x130) to += "i\u0307";
-  else append(to, utf8proc_tolower(c));
 }
 
 struct Range {

@@ -7,6 +7,8 @@
 //     start.safetensors  latents, text states and step noise for three pictures
 //     unet.safetensors   inputs of the UNet and a cotangent
 //     pairs.safetensors  a batch of three pairs; poisoned.safetensors: the same with a NaN
+//     clip.safetensors   pixel_values and input_ids for the small CLIP in tests/golden/clip, and a cotangent of its embeds
+//     weights/ other/ ill/  a small CLIP in clipscore/: one, another one, one that holds a NaN; weights/imagereward/ but for its vocab.txt, of 870 tokens
 //     names.safetensors  a tensor and metadata with control characters in their names
 #include <cstdio>
 #include <filesystem>
@@ -14,7 +16,9 @@
 
 #include "sspo/io/image.hpp"
 #include "sspo/io/model_dir.hpp"
+#include "sspo/models/blip.hpp"
 #include "sspo/models/bpe_trainer.hpp"
+#include "sspo/models/clip.hpp"
 #include "sspo/models/stable_diffusion.hpp"
 
 using namespace sspo;
@@ -39,6 +43,14 @@ const char* const wide_vae_json = R"({"_class_name": "AutoencoderKL", "sample_si
 const char* const wide_text_json = R"({"architectures": ["CLIPTextModel"], "model_type": "clip_text_model", "vocab_size": 560, "hidden_size": 64,
   "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 1, "max_position_embeddings": 16, "eos_token_id": 559})";
 
+const std::vector<std::string> captions = {"a red circle", "a red square", "a blue circle", "a blue square above a red circle", "circles and squares, red and blue"};
+
+const char* const clip_json = R"({"model_type": "clip", "projection_dim": 12,
+  "text_config": {"model_type": "clip_text_model", "vocab_size": 560, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 16,
+                  "projection_dim": 12, "hidden_act": "quick_gelu", "eos_token_id": 559},
+  "vision_config": {"model_type": "clip_vision_model", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 16, "patch_size": 8,
+                    "projection_dim": 12, "hidden_act": "quick_gelu"}})";
+
 template <class Model>
 std::vector<io::NamedTensor> weights(const typename Model::Config& config, const Rng& rng) {
   Params params(Device::cpu(), rng);
@@ -52,7 +64,6 @@ void write_pipeline(const std::string& dir, const std::vector<io::NamedTensor>& 
   io::save_component(dir + "/vae", vae, "diffusion_pytorch_model", weights<Autoencoder>(read_vae_config(vae, {.path = "vae"}), rng / "vae"));
   io::save_component(dir + "/text_encoder", text, "model", weights<ClipText>(read_clip_text_config(text, {.path = "text"}), rng / "text"));
   for (const char* part : {"/tokenizer", "/scheduler"}) std::filesystem::create_directories(dir + part);
-  const std::vector<std::string> captions = {"a red circle", "a red square", "a blue circle", "a blue square above a red circle", "circles and squares, red and blue"};
   train_bpe(captions, {.size = 560, .max_length = 16}).save(dir + "/tokenizer");
   io::write_file(dir + "/scheduler/scheduler_config.json", write_scheduler_config({.kind = SchedulerKind::pndm, .beta_start = 0.00085, .beta_end = 0.012,
                                                                                    .beta_schedule = BetaSchedule::scaled_linear, .skip_prk_steps = true}));
@@ -65,8 +76,32 @@ void write_pipeline(const std::string& dir, const std::vector<io::NamedTensor>& 
                                                                                    {"safety_checker", {"stable_diffusion", "StableDiffusionSafetyChecker"}}}}));
 }
 
+// What clipscore takes: any CLIP, and a tokenizer beside it.
+void write_clip(const std::string& folder, const Rng& rng, bool ill = false) {
+  const ClipConfig config = read_clip_config(clip_json, {.path = "clip"});
+  std::vector<io::NamedTensor> tensors = weights<ClipVision>(*config.vision, rng / "vision");
+  for (const io::NamedTensor& t : weights<ClipTextTower>(*config.text, rng / "text")) tensors.push_back(t);
+  tensors.push_back({"logit_scale", full({}, 3)});
+  for (io::NamedTensor& t : tensors)
+    if (ill && t.name == "visual_projection.weight") t.tensor = full(t.tensor.shape(), std::numeric_limits<double>::quiet_NaN());
+  io::save_component(folder, clip_json, "model", tensors);
+  train_bpe(captions, {.size = 560, .max_length = 16}).save(folder);
+}
+
+void write_image_reward(const std::string& folder, const Rng& rng) {
+  const char* const json = R"({"model_type": "bert", "hidden_act": "gelu", "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 1, "num_attention_heads": 3, "vocab_size": 870,
+    "max_position_embeddings": 48, "layer_norm_eps": 1e-12, "pad_token_id": 0, "type_vocab_size": 2, "encoder_width": 768, "add_cross_attention": true})";
+  ImageRewardConfig config{.vision = {.image_size = 32, .hidden_size = 64, .intermediate_size = 128, .num_hidden_layers = 1, .num_attention_heads = 1}, .text = read_bert_config(json, {.path = "med"})};
+  config.text.encoder_width = config.vision.hidden_size;
+  std::filesystem::create_directories(folder);
+  io::write_file(folder + "/med_config.json", json);
+  io::save_safetensors(folder + "/ImageReward.safetensors", weights<ImageReward>(config, rng));
+}
+
 void write_all(const std::string& dir) {
   const Rng rng{7};
+  write_clip(dir + "/weights/clipscore", rng / "clip"), write_clip(dir + "/other/clipscore", rng / "another clip"), write_clip(dir + "/ill/clipscore", rng / "clip", true);
+  write_image_reward(dir + "/weights/imagereward", rng / "reward");
   const std::vector<io::NamedTensor> unet = weights<UNet>(read_unet_config(unet_json, {.path = "unet"}), rng / "unet");
   write_pipeline(dir + "/tiny", unet);
   write_pipeline(dir + "/wide", weights<UNet>(read_unet_config(wide_unet_json, {.path = "unet"}), rng / "wide"), wide_unet_json, wide_vae_json, wide_text_json);
@@ -91,6 +126,8 @@ void write_all(const std::string& dir) {
                                                     {"encoder_hidden_states", normal(rng / "text", {3, 16, 16})},
                                                     {"negative_encoder_hidden_states", normal(rng / "negative", {3, 16, 16})},
                                                     {"step_noise", normal(rng / "noise", {4, 3, 4, 8, 8})}});
+  io::save_safetensors(dir + "/clip.safetensors", {{"pixel_values", normal(rng / "pixels", {2, 3, 6, 6})}, {"input_ids", randint(rng / "ids", {2, 5}, 0, 20)},
+                                                   {"grad_output", normal(rng / "embeds", {2, 6})}});
   io::save_safetensors(dir + "/unet.safetensors", {{"sample", normal(rng / "sample", {1, 4, 8, 8})},
                                                    {"timestep", full({1}, 500, DType::i64)},
                                                    {"encoder_hidden_states", normal(rng / "states", {1, 16, 16})},

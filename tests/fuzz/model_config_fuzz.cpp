@@ -1,9 +1,9 @@
-// config.json of the three networks from any bytes: either one Error, or a config that its rules hold for and that the network
+// config.json of the networks from any bytes: either one Error, or a config that its rules hold for and that the network
 // can be laid out by, names and shapes, without weights.
 #include <cstdlib>
 #include <string_view>
 
-#include "sspo/models/clip_text.hpp"
+#include "sspo/models/clip.hpp"
 #include "sspo/models/unet.hpp"
 #include "sspo/models/vae.hpp"
 
@@ -20,6 +20,16 @@ void check(const sspo::ClipTextConfig& c) {
   sspo::Params params = sspo::Params::shapes_only();
   const sspo::ClipText text(params, c);
   require(Index(params.size()) == 4 + 16 * c.num_hidden_layers && params.numel() > 0);
+}
+
+void check(const sspo::ClipConfig& c) {
+  require(c.vision || c.text);
+  if (c.text) check(*c.text);
+  if (!c.vision) return;
+  require(c.vision->hidden_size % c.vision->num_attention_heads == 0 && c.vision->patch_size <= c.vision->image_size && c.vision->tokens() >= 2);
+  sspo::Params params = sspo::Params::shapes_only();
+  const sspo::ClipVision vision(params, *c.vision);
+  require(Index(params.size()) == 8 + 16 * c.vision->num_hidden_layers && params.numel() > 0);
 }
 
 void check(const sspo::UNetConfig& c) {
@@ -61,6 +71,7 @@ void check_all(Read read) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   check_all([&] { return sspo::read_clip_text_config(text, {.path = "fuzz"}); });
+  check_all([&] { return sspo::read_clip_config(text, {.path = "fuzz"}); });
   check_all([&] { return sspo::read_unet_config(text, {.path = "fuzz"}); });
   check_all([&] { return sspo::read_vae_config(text, {.path = "fuzz"}); });
   return 0;

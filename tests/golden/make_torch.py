@@ -51,6 +51,7 @@ def main():
     optimizer = {"state": {0: {"step": 3, "exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
     torch.save({"epoch": 1, "global_step": 470000, "state_dict": collections.OrderedDict(w=torch.tensor([1.0, 2.0])), "optimizer_states": [optimizer]}, HERE / "lightning.ckpt")
     torch.save({"w": torch.tensor([1.0])}, HERE / "legacy.pt", _use_new_zipfile_serialization=False)
+    torch.save(tensors(2), HERE / "legacy_all.pt", _use_new_zipfile_serialization=False)
     torch.save({"w": torch.tensor([1.0]), "x": Evil()}, HERE / "evil.pt")
     torch.save({"w": torch.ones(1).expand(1000)}, HERE / "expanded.pt")
     torch.save({"w": torch.ones(2).to(torch.uint16)}, HERE / "uint16.pt")

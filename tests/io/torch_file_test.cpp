@@ -89,7 +89,7 @@ std::string repeated(const std::string& s, int n) {
 }  // namespace
 
 TEST_CASE("torch files: what torch saves, in each protocol, views and parameters too") {
-  for (const char* name : {"protocol2.pt", "protocol3.pt", "protocol4.pt", "protocol5.pt"}) {
+  for (const char* name : {"protocol2.pt", "protocol3.pt", "protocol4.pt", "protocol5.pt", "legacy_all.pt"}) {
     INFO(name);
     const TorchFile file(golden(name));
     REQUIRE(file.tensors().size() == 17);
@@ -162,7 +162,6 @@ TEST_CASE("torch files: other names of a pickle are refused, and nothing is run"
   const auto refused = [](const std::string& path) { return error_of([&] { TorchFile{path}; }); };
   CHECK(refused(golden("evil.pt")).find("evil.pt: refused: posix.system at byte ") != std::string::npos);
   CHECK(refused(golden("uint16.pt")).find("refused: torch._utils._rebuild_tensor_v3") != std::string::npos);
-  CHECK(refused(golden("legacy.pt")).find("legacy.pt: a file of torch before 1.6") != std::string::npos);
   CHECK(refused(golden("expanded.pt")).find("w: a view that repeats elements (expected at most the storage's 1, got [1000] F32)") != std::string::npos);
   CHECK(refused(golden("packed_storage.pt")).find("its storage is compressed") != std::string::npos);
   CHECK(refused(SSPO_SOURCE_DIR "/tests/golden/python.safetensors").find("no file of torch.save") != std::string::npos);
@@ -218,6 +217,57 @@ TEST_CASE("torch files: other names of a pickle are refused, and nothing is run"
     if (*bad.message) CHECK(error.substr(0, 500).find(bad.message) != std::string::npos);
     CHECK_MESSAGE((error != "(no error)" && error.find('\n') == std::string::npos), error);
     CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(10));
+  }
+}
+
+TEST_CASE("torch files: the format before torch 1.6, from Python 3 and 2") {
+  const TorchFile written(golden("legacy.pt"));
+  REQUIRE(written.tensors().size() == 1);
+  CHECK(numbers(written.load(written.tensors()[0])) == Numbers{1});
+
+  // As Python 2 wrote it: byte strings, an OrderedDict of a list of pairs, None behind a storage.
+  const auto bytes_text = [](const std::string& s) { return "U" + le(s.size(), 1) + s; };
+  const std::string magic = begin + "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", format = begin + "M" + le(1001, 2) + ".";
+  const auto facts = [&](const char* little) { return begin + "}" + bytes_text("little_endian") + little + "s."; };
+  const std::string store = tuple(bytes_text("storage") + global("torch", "FloatStorage") + bytes_text("77") + bytes_text("cuda:0") + integer(3) + "N") + "Q";
+  const std::string state = begin + global("collections", "OrderedDict") + "](](" + bytes_text("w") + tensor(store, 1, {2}, {1}) + "ee\x85R}" + bytes_text("_metadata") + "Nsb.";
+  const auto keys = [&](const std::string& list) { return begin + "](" + list + "e."; };
+  const std::string data = le(3, 8) + le(0x3f800000, 4) + le(0x40000000, 4) + le(0x40400000, 4);
+  const std::string start = magic + format + facts("\x88"), whole = start + state + keys(bytes_text("77")) + data;
+  const TorchContents c = parse(whole);
+  REQUIRE(c.tensors.size() == 1);
+  CHECK(c.tensors[0].name == "w");
+  CHECK(c.tensors[0].begin == whole.size() - 8);
+  CHECK(c.tensors[0].end == whole.size());
+
+  struct Bad {
+    std::string bytes;
+    const char* message;
+  };
+  for (const Bad& bad : std::vector<Bad>{
+           {dict(text("w") + "N"), "f: a bare pickle"},
+           {"\x80", "a bare pickle"},
+           {magic + begin + "M" + le(1002, 2) + ".", "another format of old files (expected 1001, got 1002)"},
+           {magic + begin + "N.", "another format of old files"},
+           {magic + format + facts("\x89"), "numbers of the other byte order"},
+           {magic + format + begin + global("os", "system") + ".", "refused: os.system at byte 2 of the machine's facts"},
+           {start + state.substr(0, 40), "the pickle ends too early"},
+           {start + state + begin + "N." + data, "no list of storages"},
+           {start + state + keys(bytes_text("78")) + data, "storage 78: a storage that no tensor has"},
+           {start + state + keys("") + data, "bytes behind the last storage (expected the file's end, got 20)"},
+           {start + state + keys(""), "its storage is not in the archive"},
+           {start + state + keys(bytes_text("77") + bytes_text("77")) + data + data, "storage 77: a storage twice"},
+           {whole + "x", "bytes behind the last storage"},
+           {whole.substr(0, whole.size() - 1), "the file ends before it does (expected 3 elements of 4 bytes, got 11 bytes)"},
+           {whole.substr(0, whole.size() - 15), "the file ends before it (expected 8 bytes of its length, got 5)"},
+           {start + state + keys(bytes_text("77")) + le(~0ull, 8), "the file ends before it does"},
+           {start + state + keys(bytes_text("77")) + le(2, 8) + std::string(8, '\0'), "w: its storage is not of the size that is said"},
+           {start + begin + global("collections", "OrderedDict") + "](](NNNee\x85R.", "a key without a value"},
+           {start + begin + tuple(bytes_text("storage") + global("torch", "FloatStorage") + bytes_text("77") + bytes_text("cpu") + integer(3) + tuple(bytes_text("v"))) + "Q.", "an unknown kind of reference"},
+       }) {
+    INFO(bad.message);
+    const std::string error = error_of([&] { parse(bad.bytes); });
+    CHECK_MESSAGE(error.find(bad.message) != std::string::npos, error);
   }
 }
 

@@ -28,6 +28,12 @@ def outputs_of(model, x):
     if isinstance(model, transformers.CLIPTextModel):
         y = model(input_ids=x["input_ids"])
         return {"last_hidden_state": y.last_hidden_state, "pooled": y.pooler_output}
+    if isinstance(model, transformers.CLIPTextModelWithProjection):
+        y = model(input_ids=x["input_ids"])
+        return {"embeds": y.text_embeds, "last_hidden_state": y.last_hidden_state}
+    if isinstance(model, transformers.CLIPVisionModelWithProjection):
+        y = model(pixel_values=x["pixel_values"])
+        return {"embeds": y.image_embeds, "last_hidden_state": y.last_hidden_state}
     if isinstance(model, diffusers.UNet2DConditionModel):
         return {"sample": model(x["sample"], x["timestep"], x["encoder_hidden_states"]).sample}
     if "latent" in x:
@@ -38,7 +44,7 @@ def outputs_of(model, x):
 
 def check(folder):
     config = json.loads((folder / "config.json").read_text())
-    kind = transformers.CLIPTextModel if "model_type" in config else getattr(diffusers, config["_class_name"])
+    kind = getattr(transformers, config["architectures"][0]) if "model_type" in config else getattr(diffusers, config["_class_name"])
     model, info = kind.from_pretrained(folder, output_loading_info=True)
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
         if info.get(problem):

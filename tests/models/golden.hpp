@@ -1,5 +1,5 @@
-// The small models of tests/golden/models.json: numbers made from names, as the script make_models.py makes them; the runs it
-// recorded; a model on disk and in memory for each.
+// The small models of tests/golden/models.json and clip.json: numbers made from names, as the scripts make_models.py and make_clip.py make them; the runs
+// they recorded; a model on disk and in memory for each.
 #pragma once
 #include <cmath>
 #include <cstdio>
@@ -11,7 +11,7 @@
 
 #include "io/folder.hpp"
 #include "sspo/io/model_dir.hpp"
-#include "sspo/models/clip_text.hpp"
+#include "sspo/models/clip.hpp"
 #include "sspo/models/unet.hpp"
 #include "sspo/models/vae.hpp"
 #include "sspo/models/weights.hpp"
@@ -28,6 +28,10 @@ inline GoldenJson golden_file(const std::string& name) {
 }
 inline const GoldenJson& golden_models() {
   static const GoldenJson json = golden_file("models.json");
+  return json;
+}
+inline const GoldenJson& golden_clip() {
+  static const GoldenJson json = golden_file("clip.json");
   return json;
 }
 
@@ -124,11 +128,13 @@ NamedTensors checkpoint_of(const typename Model::Config& config) {
 inline ClipTextConfig load_config(const std::string& path, const ClipText*) { return load_clip_text_config(path); }
 inline UNetConfig load_config(const std::string& path, const UNet*) { return load_unet_config(path); }
 inline VaeConfig load_config(const std::string& path, const Autoencoder*) { return load_vae_config(path); }
+inline ClipVisionConfig load_config(const std::string& path, const ClipVision*) { return *load_clip_config(path).vision; }
+inline ClipTextConfig load_config(const std::string& path, const ClipTextTower*) { return *load_clip_config(path).text; }
 template <class Model>
 typename Model::Config config_in(const std::string& folder) { return load_config(folder + "/config.json", static_cast<const Model*>(nullptr)); }
 
 template <class Model>
-const char* stem_of() { return std::is_same_v<Model, ClipText> ? "model" : "diffusion_pytorch_model"; }
+const char* stem_of() { return std::is_same_v<Model, UNet> || std::is_same_v<Model, Autoencoder> ? "diffusion_pytorch_model" : "model"; }
 
 // A folder with the config of a run and its weights, written by sspo.
 template <class Model>
@@ -175,6 +181,16 @@ inline NamedTensors Run<ClipText>::outputs(const NamedTensors& in) const {
   return {{"last_hidden_state", y.last_hidden_state}, {"pooled", y.pooled}};
 }
 template <>
+inline NamedTensors Run<ClipTextTower>::outputs(const NamedTensors& in) const {
+  const ClipTextTower::Output y = model(in[0].tensor);
+  return {{"embeds", y.embeds}, {"last_hidden_state", y.last_hidden_state}};
+}
+template <>
+inline NamedTensors Run<ClipVision>::outputs(const NamedTensors& in) const {
+  const ClipVision::Output y = model(to_nhwc(in[0].tensor));
+  return {{"embeds", y.embeds}, {"last_hidden_state", y.last_hidden_state}};
+}
+template <>
 inline NamedTensors Run<UNet>::outputs(const NamedTensors& in) const {
   return {{"sample", to_nchw(model(to_nhwc(in[0].tensor), in[1].tensor, in[2].tensor))}};
 }
@@ -195,11 +211,11 @@ inline Tensor loss_of(const NamedTensors& outputs) {
   return loss;
 }
 
-// f(model type, run) for every run of the golden file.
+// f(model type, run) for every run of the golden files.
 template <class F>
 void for_each_run(F&& f) {
-  const auto all = [&]<class Model>(std::type_identity<Model> type, const char* part) {
-    for (const GoldenJson& run : golden_models().at(part)) {
+  const auto all = [&]<class Model>(std::type_identity<Model> type, const char* part, const GoldenJson& file = golden_models()) {
+    for (const GoldenJson& run : file.at(part)) {
       INFO(std::string(part) << ": " << run.at("name").get<std::string>());
       f(type, run);
     }
@@ -207,6 +223,8 @@ void for_each_run(F&& f) {
   all(std::type_identity<ClipText>{}, "text");
   all(std::type_identity<UNet>{}, "unet");
   all(std::type_identity<Autoencoder>{}, "vae");
+  all(std::type_identity<ClipVision>{}, "vision", golden_clip());
+  all(std::type_identity<ClipTextTower>{}, "text", golden_clip());
 }
 
 }  // namespace sspo::testing

@@ -69,6 +69,9 @@ enum class Filter { bilinear, bicubic, lanczos };
 enum class Passes { pillow_13, rows_first };
 // As Pillow's Image.resize, bit for bit: antialiased, weights of 22 bits, rounded to 8 bits after each of the two passes.
 Image resize(const Image& image, Index width, Index height, Filter filter, Passes passes = Passes::pillow_13);
+// The same filters without rounding to levels, values over 255: [height, width, 3], may leave [0, 1]. As torch's interpolate with
+// antialias=True, and torchvision's Resize, have it of floating-point pictures.
+std::vector<float> resize_exact(const Image& image, Index width, Index height, Filter filter);
 // The shorter side becomes `side`, the other one its share, cut to a whole number: torchvision and CLIP's processor.
 Image resize_shorter(const Image& image, Index side, Filter filter);
 Image crop(const Image& image, Index left, Index top, Index width, Index height);

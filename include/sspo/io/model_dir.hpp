@@ -16,8 +16,16 @@ namespace sspo::io {
 
 // --- reading weights
 
+// A tensor of a file under a name of our own: whole, or one of several equal runs of its rows, or transposed.
+struct WeightPart {
+  std::string name, in_file;
+  std::uint64_t run = 0, runs = 1;
+  bool transposed = false;
+};
+
 class Weights {
  public:
+  Weights() : Weights(std::vector<TensorFile>{}) {}
   explicit Weights(std::vector<TensorFile> files);        // Error{file}: a name in two of them
   const std::vector<std::string>& names() const { return names_; }  // ascending
   bool has(std::string_view name) const { return find(name) != nullptr; }
@@ -30,16 +38,18 @@ class Weights {
   Tensor load_as_stored(std::string_view name) const;
   // Some of these tensors under other names: pairs of the new name and the one here. Error{file}: no such name here.
   Weights renamed(std::vector<std::pair<std::string, std::string>> names) const;
+  // Pieces of these tensors, read from the file as such. Error{file}: no such name here, no equal runs, no matrix to transpose.
+  Weights parts(std::vector<WeightPart> parts) const;
 
  private:
   struct Entry {
     std::uint32_t file;
     const StoredTensor* stored;
   };
-  Weights() = default;
   const Entry* entry(std::string_view name) const;
   const Entry& required(std::string_view name) const;
   Shared<const std::vector<TensorFile>> files_;
+  Shared<const std::vector<StoredTensor>> pieces_;  // what entries point to, where that is no file's whole tensor
   std::vector<std::string> names_;
   std::vector<Entry> entries_;  // of each name
 };

@@ -1,4 +1,4 @@
-// Files of torch.save (.ckpt, .pt, .pth, .bin), in the zip format it writes since torch 1.6: the tensors, and nothing else. No
+// Files of torch.save (.ckpt, .pt, .pth, .bin), in the zip format it writes since torch 1.6 or the one before: the tensors, and nothing else. No
 // pickle is run: tensors, storages, parameters, dicts, lists, numbers and texts are understood; any other name, os.system for
 // instance, is refused with its place, and nothing is built for it.
 //   TorchFile file("v1-5-pruned-emaonly.ckpt");                       // reads the directory and data.pkl alone

@@ -3,7 +3,7 @@
 //   Tensor states = text(ids).last_hidden_state;       // ids [B, N] i32 or i64 -> [B, N, D]
 #pragma once
 #include "sspo/io/file.hpp"
-#include "sspo/nn/layers.hpp"
+#include "sspo/models/clip_layer.hpp"
 
 namespace sspo {
 
@@ -13,21 +13,10 @@ struct ClipTextConfig {
   Activation hidden_act = Activation::quick_gelu;
   double layer_norm_eps = 1e-5;
   Index eos_token_id = 49407;  // 2: configs written before the id was right; pooling takes the largest id then
+  Index projection_dim = 512;  // of the space that texts and pictures share: clip.hpp's. The text encoder alone has no projection
 };
 ClipTextConfig load_clip_text_config(const std::string& path);  // throws Error{file} naming the field
 ClipTextConfig read_clip_text_config(std::string_view json, const io::Place& place);
-
-// x + attention(norm(x)), then x + mlp(norm(x)).
-struct ClipLayer {
-  nn::LayerNorm layer_norm1;
-  nn::Linear q_proj, k_proj, v_proj, out_proj;
-  nn::LayerNorm layer_norm2;
-  nn::Linear fc1, fc2;
-  Index heads;
-  Activation act;
-  ClipLayer(const Scope& p, const ClipTextConfig& c);
-  Tensor operator()(const Tensor& x) const;  // [B, N, D]
-};
 
 class ClipText {
  public:
