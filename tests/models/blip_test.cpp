@@ -24,6 +24,15 @@ double error_of_states(const char* name, const Tensor& y, Index token, const Gol
   return worst;
 }
 
+GoldenJson listing_of(const Params& params) {
+  std::vector<std::string> lines;
+  for (const Param& p : params) lines.push_back(p.name() + " " + stored_shape(p.shape()).str() + "\n");
+  std::sort(lines.begin(), lines.end());
+  std::string all;
+  for (const std::string& line : lines) all += line;
+  return {lines.size(), hash_of(all)};
+}
+
 BertTokens tokens_of(const GoldenJson& rows, Index length) {
   std::vector<std::int32_t> ids;
   std::vector<bool> present;
@@ -45,12 +54,7 @@ TEST_CASE("blip: states and rewards within 1e-5 of image-reward's own modules, t
     CAPTURE(run.at("vision").dump());
     const ImageRewardConfig config = config_of(run);
     Params params = golden_params<ImageReward>(config);
-    std::vector<std::string> listing;
-    for (const Param& p : params) listing.push_back(p.name() + " " + stored_shape(p.shape()).str() + "\n");
-    std::sort(listing.begin(), listing.end());
-    std::string all;
-    for (const std::string& line : listing) all += line;
-    CHECK(GoldenJson{listing.size(), hash_of(all)} == run.at("parameters"));   // names and shapes are the package's
+    CHECK(listing_of(params) == run.at("parameters"));   // names and shapes are the package's
 
     const Vit vision(params / "blip" / "visual_encoder", config.vision);
     const BlipText text(params / "blip" / "text_encoder", config.text);
@@ -76,6 +80,12 @@ TEST_CASE("blip: states and rewards within 1e-5 of image-reward's own modules, t
   }
   MESSAGE("largest error " << worst);
   CHECK(worst <= 1e-5);
+}
+
+TEST_CASE("blip: the defaults are ImageReward-v1.0's size") {
+  Params wanted = Params::shapes_only();
+  ImageReward(wanted, {});
+  CHECK(listing_of(wanted) == golden_blip().at("published").at("parameters"));
 }
 
 TEST_CASE("blip: a vision transformer's shape is read from its weights") {
