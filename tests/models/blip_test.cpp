@@ -73,6 +73,10 @@ TEST_CASE("blip: states and rewards within 1e-5 of image-reward's own modules, t
     const Index own = Index(run.at("ids")[0].size());
     const double alone = reward(slice(pictures, 0, 0, 1), tokens_of(GoldenJson::array({run.at("ids")[0]}), own)).item<float>();
     CHECK(std::abs(alone - expected[0]) <= 1e-5 * std::max(1.0, std::abs(expected[0])));
+    Params lent = golden_params<ImageReward>(config);
+    lent.compute_in(DType::bf16);
+    const std::vector<double> rounded = numbers(ImageReward(lent, config)(cast(pictures, DType::bf16), tokens));
+    for (std::size_t i = 0; i < raw.size(); ++i) CHECK(std::abs(rounded[i] - raw[i]) < 0.1);
     check_error([&] { vision(zeros({1, side, side + 1, 3})); }, {"vision transformer", "pictures of another size"});
     REQUIRE(n > 1);
     check_error([&] { text(tokens, slice(picture, 0, 0, 1)); }, {"states of a picture", "[1, "});
