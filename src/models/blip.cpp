@@ -143,7 +143,7 @@ ImageReward::ImageReward(const Scope& blip, const Scope& mlp, const ImageRewardC
 
 Tensor ImageReward::operator()(const Tensor& pictures, const BertTokens& tokens, Site at) const {
   const Tensor states = text_(tokens, vision_(pictures, at), at);            // [B, N, D]
-  Tensor h = cast(reshape(slice(states, 1, 0, 1), {states.dim(0), -1}), mlp_[0].weight.value().dtype());
+  Tensor h = cast(reshape(slice(states, 1, 0, 1), {states.dim(0), -1}), Tensor(mlp_[0].weight).dtype());
   for (const nn::Linear& layer : mlp_) h = layer(h);                         // no activation between, as published
   return reshape(h, {-1});
 }

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "sspo/models/blip.hpp"
 #include "sspo/models/clip.hpp"
 #include "sspo/models/unet.hpp"
 #include "sspo/models/vae.hpp"
@@ -57,6 +58,13 @@ void check(const sspo::VaeConfig& c) {
   require(params.contains("quant_conv.weight") == c.quant_conv && params.numel() > 0);
 }
 
+void check(const sspo::BertConfig& c) {
+  require(c.hidden_size % c.num_attention_heads == 0 && c.layer_norm_eps >= 0);
+  sspo::Params params = sspo::Params::shapes_only();
+  const sspo::BlipText text(params, c);
+  require(Index(params.size()) == 4 + 26 * c.num_hidden_layers && params.numel() > 0);
+}
+
 template <class Read>
 void check_all(Read read) {
   try {
@@ -72,6 +80,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   check_all([&] { return sspo::read_clip_text_config(text, {.path = "fuzz"}); });
   check_all([&] { return sspo::read_clip_config(text, {.path = "fuzz"}); });
+  check_all([&] { return sspo::read_bert_config(text, {.path = "fuzz"}); });
   check_all([&] { return sspo::read_unet_config(text, {.path = "fuzz"}); });
   check_all([&] { return sspo::read_vae_config(text, {.path = "fuzz"}); });
   return 0;

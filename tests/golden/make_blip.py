@@ -6,6 +6,7 @@
 Runs the package's own modules (models/BLIP/vit.py, med.py and ImageReward.py); what they import of timm, fairscale and older transformers
 stands in `shims` below. Weights, pictures and ids are made from names, by seeded.py.
   runs   for two shapes: the configs, the states of picture and text (projections of all, some of the values), the MLP's output
+  published  the number and the hash of names and shapes at ImageReward-v1.0's size
   score  end to end: what ImageReward.score gives for pictures and prompts by preprocessing, tokenizer (wordpiece/vocab.txt) and network
 """
 import json
@@ -70,6 +71,12 @@ from ImageReward.models.BLIP import blip_pretrain  # noqa: E402
 from ImageReward.models.BLIP.vit import VisionTransformer  # noqa: E402
 
 
+def parameters(net):
+    """How many, and the hash of their names and shapes; without BLIP's projections, which a reward does not need."""
+    listing = sorted(f"{k} {list(p.shape)}\n" for k, p in net.named_parameters() if not k.startswith(("blip.vision_proj", "blip.text_proj")))
+    return [len(listing), f"{fnv(''.join(listing)):016x}"]
+
+
 def reward(vision, text):
     """The package's ImageReward with other shapes."""
     folder = pathlib.Path(tempfile.mkdtemp())
@@ -84,8 +91,19 @@ def reward(vision, text):
     net.preprocess = package._transform(vision["image_size"])
     with torch.no_grad():
         for name, p in net.named_parameters():
-            p.copy_(weight(name, tuple(p.shape)))
+            if not p.is_meta:
+                p.copy_(weight(name, tuple(p.shape)))
     return net
+
+
+def published():
+    """ImageReward-v1.0's own size: names and shapes alone."""
+    linspace = torch.linspace
+    torch.linspace = lambda *a: linspace(*a, device="cpu")  # of drop paths, which are read
+    with torch.device("meta"):
+        return {"parameters": parameters(reward({"image_size": 224, "patch_size": 16, "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "mlp_ratio": 4.0},
+                                                {**TEXT, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12, "vocab_size": 30524,
+                                                 "max_position_embeddings": 512}))}
 
 
 TEXT = {"model_type": "bert", "hidden_act": "gelu", "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 3, "vocab_size": 60,
@@ -118,9 +136,7 @@ def run(vision, text, lengths):
     assert torch.equal((raw - net.mean) / net.std, scored)
     rms = lambda y: float(y.square().mean().sqrt())
     print("rms", rms(picture), rms(states), raw.reshape(-1).tolist(), file=sys.stderr)
-    parameters = sorted(f"{k} {list(p.shape)}\n" for k, p in net.named_parameters() if not k.startswith(("blip.vision_proj", "blip.text_proj")))
-    listing = "".join(parameters)
-    return {"vision": vision, "text": text, "ids": [ids[i, :l].tolist() for i, l in enumerate(lengths)], "parameters": [len(parameters), f"{fnv(listing):016x}"],
+    return {"vision": vision, "text": text, "ids": [ids[i, :l].tolist() for i, l in enumerate(lengths)], "parameters": parameters(net),
             "picture": {"projections": projections("picture", picture), "rms": number(rms(picture)), "first": [number(v) for v in picture[:, 1, :4].reshape(-1)]},
             "states": {"projections": projections("states", states), "rms": number(rms(states)), "first": [number(v) for v in states[:, 0, :4].reshape(-1)]},
             "raw": [number(v) for v in raw.reshape(-1)]}
@@ -146,7 +162,7 @@ def end_to_end():
 
 if __name__ == "__main__":
     torch.set_grad_enabled(False)
-    golden = {"runs": [run(*s) for s in SHAPES], "score": end_to_end()}
+    golden = {"runs": [run(*s) for s in SHAPES], "score": end_to_end(), "published": published()}
     path = HERE / "blip.json"
     path.write_text(json.dumps(golden, separators=(",", ":")) + "\n")
     print(path.stat().st_size, "bytes", file=sys.stderr)

@@ -24,6 +24,15 @@ double error_of_states(const char* name, const Tensor& y, Index token, const Gol
   return worst;
 }
 
+GoldenJson listing_of(const Params& params) {
+  std::vector<std::string> lines;
+  for (const Param& p : params) lines.push_back(p.name() + " " + stored_shape(p.shape()).str() + "\n");
+  std::sort(lines.begin(), lines.end());
+  std::string all;
+  for (const std::string& line : lines) all += line;
+  return {lines.size(), hash_of(all)};
+}
+
 BertTokens tokens_of(const GoldenJson& rows, Index length) {
   std::vector<std::int32_t> ids;
   std::vector<bool> present;
@@ -45,12 +54,7 @@ TEST_CASE("blip: states and rewards within 1e-5 of image-reward's own modules, t
     CAPTURE(run.at("vision").dump());
     const ImageRewardConfig config = config_of(run);
     Params params = golden_params<ImageReward>(config);
-    std::vector<std::string> listing;
-    for (const Param& p : params) listing.push_back(p.name() + " " + stored_shape(p.shape()).str() + "\n");
-    std::sort(listing.begin(), listing.end());
-    std::string all;
-    for (const std::string& line : listing) all += line;
-    CHECK(GoldenJson{listing.size(), hash_of(all)} == run.at("parameters"));   // names and shapes are the package's
+    CHECK(listing_of(params) == run.at("parameters"));   // names and shapes are the package's
 
     const Vit vision(params / "blip" / "visual_encoder", config.vision);
     const BlipText text(params / "blip" / "text_encoder", config.text);
@@ -69,6 +73,10 @@ TEST_CASE("blip: states and rewards within 1e-5 of image-reward's own modules, t
     const Index own = Index(run.at("ids")[0].size());
     const double alone = reward(slice(pictures, 0, 0, 1), tokens_of(GoldenJson::array({run.at("ids")[0]}), own)).item<float>();
     CHECK(std::abs(alone - expected[0]) <= 1e-5 * std::max(1.0, std::abs(expected[0])));
+    Params lent = golden_params<ImageReward>(config);
+    lent.compute_in(DType::bf16);
+    const std::vector<double> rounded = numbers(ImageReward(lent, config)(cast(pictures, DType::bf16), tokens));
+    for (std::size_t i = 0; i < raw.size(); ++i) CHECK(std::abs(rounded[i] - raw[i]) < 0.1);
     check_error([&] { vision(zeros({1, side, side + 1, 3})); }, {"vision transformer", "pictures of another size"});
     REQUIRE(n > 1);
     check_error([&] { text(tokens, slice(picture, 0, 0, 1)); }, {"states of a picture", "[1, "});
@@ -76,6 +84,12 @@ TEST_CASE("blip: states and rewards within 1e-5 of image-reward's own modules, t
   }
   MESSAGE("largest error " << worst);
   CHECK(worst <= 1e-5);
+}
+
+TEST_CASE("blip: the defaults are ImageReward-v1.0's size") {
+  Params wanted = Params::shapes_only();
+  ImageReward(wanted, {});
+  CHECK(listing_of(wanted) == golden_blip().at("published").at("parameters"));
 }
 
 TEST_CASE("blip: a vision transformer's shape is read from its weights") {

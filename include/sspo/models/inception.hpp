@@ -1,6 +1,6 @@
 // Inception-v3 (Szegedy et al. 2016) as the Fréchet Inception distance uses it: features of pictures, not classes.
 //   const LoadedInception net = load_inception("pt_inception-2015-12-05-6726825d.safetensors");
-//   Tensor f = net.model(pictures);                                  // [B, H, W, 3] in [0, 1] -> [B, 2048]
+//   Tensor f = net.model(io::to_tensor(pictures) * 0.5 + 0.5);       // [B, H, W, 3] in [0, 1] -> [B, 2048]
 // The reference is pytorch-fid, whose network differs from torchvision's: average pools leave the padding out, and the last block
 // takes a maximum. Batch norm is folded into the convolutions when weights are read: this network is not trained.
 #pragma once
