@@ -102,6 +102,24 @@ TEST_CASE("clip: gradients go back under OpenCLIP's names, shapes and axes, with
   }
 }
 
+TEST_CASE("clip: embed is the tower's embeds, and its gradient theirs") {
+  for (const GoldenJson& run : golden_clip().at("vision")) {
+    INFO(run.at("name").get<std::string>());
+    const TempFolder folder;
+    write_model<ClipVision>(folder.path(), run);
+    const Run<ClipVision> r = load_run<ClipVision>(folder.path(), run, DType::f64);
+    const Tensor pixels = to_nhwc(r.inputs[0].tensor), whole = r.model(pixels).embeds, alone = r.model.embed(pixels);
+    CHECK(distance(alone, whole) <= 1e-12);
+    const auto gradients = [&](const Tensor& y) { return backward(sum(y * on(normal_of("cotangent.embeds", y.shape()), y.device(), y.dtype()))); };
+    const Gradients a = gradients(alone), b = gradients(whole);
+    CHECK(distance(a[r.inputs[0].tensor], b[r.inputs[0].tensor]) <= 1e-12);
+    for (const Param& p : r.params) {
+      REQUIRE(p.gradient(a));
+      CHECK(distance(*p.gradient(a), *p.gradient(b)) <= 1e-11);
+    }
+  }
+}
+
 TEST_CASE("clip: a whole folder of transformers holds both towers, one file of it the same") {
   const TempFolder folder;
   write_clip(folder.path());
