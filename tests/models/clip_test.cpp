@@ -94,10 +94,10 @@ TEST_CASE("clip: gradients go back under OpenCLIP's names, shapes and axes, with
   NamedTensors tensors = to_clip_checkpoint(own, source);
   CHECK(tensors.size() + 1 == golden["shapes"].size());  // logit_scale is no tower's
   tensors.push_back({"input.pixel_values", g[pixels]});
-  for (const auto& [name, x] : tensors) {
-    CAPTURE(name);
-    if (name != "input.pixel_values") CHECK(x.shape() == shape_of(golden["shapes"].at(name)));
-    const std::vector<double> expected = golden_numbers(golden["gradients"].at(name)), got = projections(name, x);
+  for (const io::NamedTensor& t : tensors) {
+    CAPTURE(t.name);
+    if (t.name != "input.pixel_values") CHECK(t.tensor.shape() == shape_of(golden["shapes"].at(t.name)));
+    const std::vector<double> expected = golden_numbers(golden["gradients"].at(t.name)), got = projections(t.name, t.tensor);
     for (std::size_t k = 0; k < got.size(); ++k) CHECK(std::abs(got[k] - expected[k]) <= 1e-4 * std::max(expected.back(), 0.1));
   }
 }
