@@ -1,11 +1,12 @@
-// bench_models: our side of demo_models.py and sd15.py. The folder holds unet, vae, text_encoder and scheduler as diffusers saved them.
+// bench_models: our side of demo_models.py and sd15.py. The folder holds unet, vae, text_encoder, clip and scheduler as diffusers and
+// transformers saved them.
 //   bench_models DIR INPUTS.safetensors WORK f32|bf16 THREADS SECONDS [ops|shapes]
 // One line of JSON: see timing.hpp. `check` is the loss of the first step, or the mean square of the result. With bf16, weights that
 // are trained are f32 and lent as bf16, others are held as bf16.
 #include <cstring>
 #include <memory>
 
-#include "sspo/models/clip_text.hpp"
+#include "sspo/models/clip.hpp"
 #include "sspo/models/unet.hpp"
 #include "sspo/models/vae.hpp"
 #include "sspo/models/weights.hpp"
@@ -194,6 +195,16 @@ Work text(const std::string& dir, const Inputs& in) {
   return {[q = p.get()] { return mean_square(q->text.model(q->ids).last_hidden_state); }, p};
 }
 
+// Pictures to points of CLIP's space, as scorers do it.
+Work clip_image(const std::string& dir, const Inputs& in) {
+  struct Parts {
+    Loaded<ClipVision> vision;
+    Tensor pixels;
+  };
+  const auto p = std::make_shared<Parts>(Parts{{dir + "/clip", *load_clip_config(dir + "/clip/config.json").vision, in, Weights::frozen}, in.nhwc("pixel_values")});
+  return {[q = p.get()] { return mean_square(q->vision.model.embed(q->pixels)); }, p};
+}
+
 constexpr std::size_t in_training = 128u << 20;  // of packed weights, as `sspo train` has it
 
 struct Named {
@@ -203,7 +214,7 @@ struct Named {
 };
 constexpr Named works[] = {{"forward", forward}, {"train", train, in_training}, {"train-text", train_text, in_training}, {"preference", preference<AdamW>, in_training},
                            {"preference-8bit", preference<AdamW8bit>, in_training}, {"preference-lora", preference_lora, in_training},
-                           {"sampling", sampling}, {"vae-train", vae_train, in_training}, {"vae-decode", vae_decode}, {"text", text}};
+                           {"sampling", sampling}, {"vae-train", vae_train, in_training}, {"vae-decode", vae_decode}, {"text", text}, {"clip-image", clip_image}};
 
 }  // namespace
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Stable Diffusion 1.5 at full size, ours beside PyTorch and OpenVINO: seconds and peak memory of one picture's work.
+"""Stable Diffusion 1.5 at full size, ours beside PyTorch and OpenVINO: seconds and peak memory of one picture's work; and that of
+the CLIP ViT-L/14 that scores pictures, one and eight at a time.
 
   PYTHON=.venv/bin/python bench/sd15                  builds our side first; the same options
   python3 bench/sd15.py --models FOLDER               models are made there once (10 GB, seeded random weights) and found the next time
@@ -33,7 +34,7 @@ for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # may pin slow kerne
     os.environ.pop(variable, None)
 warnings.filterwarnings("ignore")  # of tracing a model for OpenVINO
 
-# row: work, latents' rows and columns, dtype, has OpenVINO, time to reach (rival / ours, the rival), memory to reach
+# row: work, latents' rows and columns (clip: pictures), dtype, has OpenVINO, time to reach (rival / ours, the rival), memory to reach
 ROWS = {
     "unet-64": ("forward", 64, "f32", True, "1.1 x OpenVINO", ""),
     "unet-64-bf16": ("forward", 64, "bf16", True, "1.0 x OpenVINO", ""),
@@ -45,6 +46,10 @@ ROWS = {
     "preference-32-lora": ("preference-lora", 32, "f32", False, "", "7 GiB"),   # rank 8 on attention's projections
     "vae-decode": ("vae-decode", 64, "f32", False, "1.4 x PyTorch", "half"),
     "text": ("text", 64, "f32", False, "1.5 x PyTorch", ""),
+    "clip-1": ("clip-image", 1, "f32", False, "1.3 x PyTorch", ""),
+    "clip-8": ("clip-image", 8, "f32", False, "1.3 x PyTorch", ""),
+    "clip-1-bf16": ("clip-image", 1, "bf16", False, "1.2 x PyTorch", ""),
+    "clip-8-bf16": ("clip-image", 8, "bf16", False, "1.2 x PyTorch", ""),
 }
 
 
@@ -73,6 +78,21 @@ def write_models(folder):
     pathlib.Path(folder, "done").touch()
 
 
+def write_clip(folder):
+    """The vision tower of ViT-L/14, and pictures of normal noise."""
+    import torch
+    import transformers
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    transformers.CLIPVisionModelWithProjection(transformers.CLIPVisionConfig(
+        hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, image_size=224, patch_size=14,
+        projection_dim=768, hidden_act="quick_gelu")).save_pretrained(f"{folder}/clip")
+    for pictures in (1, 8):
+        save_file({"pixel_values": torch.randn(pictures, 3, 224, 224)}, f"{folder}/inputs-{pictures}.safetensors")
+    pathlib.Path(folder, "clip-done").touch()
+
+
 class Torch:
     """A row's work in one layout; calling it is one execution, and gives the number that every side must find."""
 
@@ -96,6 +116,8 @@ class Torch:
             self.vae = load(diffusers.AutoencoderKL, "vae")
         elif work == "text":
             self.text_encoder = load(transformers.CLIPTextModel, "text_encoder")
+        elif work == "clip-image":
+            self.clip = load(transformers.CLIPVisionModelWithProjection, "clip")
         else:
             self.unet = load(diffusers.UNet2DConditionModel, "unet")
         if work == "preference":
@@ -161,6 +183,9 @@ class Torch:
     def text(self):
         return float(self.text_encoder(self.inputs["ids"]).last_hidden_state.float().square().mean())
 
+    def clip_image(self):
+        return float(self.clip(self.inputs["pixel_values"]).image_embeds.float().square().mean())
+
 
 class OpenVino:
     def __init__(self, folder, row, threads):
@@ -223,7 +248,7 @@ def measure(options, folder, row):
 
 def markdown(header, results, ops):
     lines = [f"# Stable Diffusion 1.5 at full size: {header['machine']}, {header['date']}", "",
-             f"{header['threads']} threads; {header['rivals']}; batch 1; the least of the executions of {header['seconds']} s a side.",
+             f"{header['threads']} threads; {header['rivals']}; batch 1, or the row's number of pictures; the least of the executions of {header['seconds']} s a side.",
              "Ratio = time of the rival / our time; peak: most memory resident, loading included.", "",
              "| row | side | s | peak GiB | load s | ratio | to reach |", "| --- | --- | --- | --- | --- | --- | --- |"]
     for row, sides in results.items():
@@ -264,9 +289,10 @@ def main():
         sys.exit(f"{options.binary} is not there: run bench/sd15, or give --binary")
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.models or temporary
-        if not os.path.exists(f"{folder}/done"):
-            print(f"making the models in {folder}", file=sys.stderr)
-            write_models(folder)
+        for clip, done, write in ((False, "done", write_models), (True, "clip-done", write_clip)):
+            if any((ROWS[row][0] == "clip-image") == clip for row in rows) and not os.path.exists(f"{folder}/{done}"):
+                print(f"making the models in {folder}", file=sys.stderr)
+                write(folder)
         results, ops = {}, {}
         for row in rows:
             results[row] = measure(options, folder, row)

@@ -77,7 +77,7 @@ Scorer load_aesthetic(const std::string& path, const ScorerOptions& o, const Cli
   Scorer scorer{.name = "aesthetic", .version = "v2", .hash = hash.hex().substr(0, 10), .bytes = bytes + state->head.bytes(), .score = {}};
   scorer.score = [state](std::span<const io::Image> pictures, std::span<const std::string>) {
     const Tensor pixels = clip_pixels(pictures, state->vision.config().image_size, ClipFit::shorter_half_even, state->device);
-    const Tensor embeds = cast(state->vision(cast(pixels, state->dtype)).embeds, DType::f32);
+    const Tensor embeds = cast(state->vision.embed(cast(pixels, state->dtype)), DType::f32);
     const Tensor unit = embeds / sqrt(sum(square(embeds), {-1}, true));
     std::vector<Score> scores;
     for (const float s : state->head(unit).to_vector<float>()) scores.push_back({.raw = s, .value = s});

@@ -131,7 +131,7 @@ Scorer load_clip_scorer(const ClipScorerSpec& spec, const std::string& path, con
     const Tensor pixels = cast(clip_pixels(pictures, clip.vision.config().image_size, spec.fit, state->device), state->dtype);
     const Tensor words = clip.text(Tensor::from(ids, {Index(prompts.size()), length}, state->device)).embeds;
     std::vector<Score> scores;
-    for (const double cosine : cosines(clip.vision(pixels).embeds, words)) scores.push_back({.raw = cosine, .value = spec.value(cosine, clip.logit_scale)});
+    for (const double cosine : cosines(clip.vision.embed(pixels), words)) scores.push_back({.raw = cosine, .value = spec.value(cosine, clip.logit_scale)});
     return scores;
   };
   return scorer;

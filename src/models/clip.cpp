@@ -28,18 +28,28 @@ ClipVision::ClipVision(const Scope& root, const ClipVisionConfig& c)
   for (Index i = 0; i < c.num_hidden_layers; ++i) layers_.emplace_back(root / "vision_model" / "encoder" / "layers" / i, layer_of(c));
 }
 
-ClipVision::Output ClipVision::operator()(const Tensor& pixels, Site at) const {
+// Patches and the class token before them, [B, N, D].
+Tensor ClipVision::tokens_of(const Tensor& pixels, Site at) const {
   const auto [B, H, W, C] = pixels.dims<4>(at);
   const Index side = config_.image_size, D = config_.hidden_size, N = config_.tokens();
   if (H != side || W != side || C != config_.num_channels)
     fail({.op = "clip vision", .what = "the pictures do not fit", .expected = "[B, " + std::to_string(side) + ", " + std::to_string(side) + ", " + std::to_string(config_.num_channels) + "]",
           .got = pixels.str(), .hint = "scale and crop them first"}, at);
   const Tensor patches = reshape(patch_embedding_(pixels, at), {B, N - 1, D});
-  Tensor x = cat({expand(reshape(class_embedding_, {1, 1, D}), {B, 1, D}), patches}, 1) + Tensor(position_embedding_);  // [B, N, D]
-  x = pre_norm_(x);
+  return pre_norm_(cat({expand(reshape(class_embedding_, {1, 1, D}), {B, 1, D}), patches}, 1) + Tensor(position_embedding_));
+}
+
+ClipVision::Output ClipVision::operator()(const Tensor& pixels, Site at) const {
+  Tensor x = tokens_of(pixels, at);
   for (const ClipLayer& layer : layers_) x = layer(x);
-  const Tensor first = reshape(slice(x, 1, 0, 1), {B, D});  // the class token has seen all patches
+  const Tensor first = reshape(slice(x, 1, 0, 1), {x.dim(0), config_.hidden_size});  // the class token has seen all patches
   return {.embeds = projection_(post_norm_(first)), .last_hidden_state = x};
+}
+
+Tensor ClipVision::embed(const Tensor& pixels, Site at) const {
+  Tensor x = tokens_of(pixels, at);
+  for (std::size_t i = 0; i + 1 < layers_.size(); ++i) x = layers_[i](x);
+  return projection_(post_norm_(layers_.back().first_token(x)));
 }
 
 ClipTextTower::ClipTextTower(const Scope& root, const ClipTextConfig& c)

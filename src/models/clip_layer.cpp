@@ -15,13 +15,23 @@ ClipLayer::ClipLayer(const Scope& p, const ClipLayerConfig& c)
       act(c.hidden_act),
       causal(c.causal) {}
 
-Tensor ClipLayer::operator()(const Tensor& x) const {
-  const auto [B, N, D] = x.dims<3>();
-  const auto split = [&, B = B, N = N, D = D](const Tensor& t) { return reshape(t, {B, N, heads, D / heads}); };
-  const Tensor h = layer_norm1(x);
-  const Tensor seen = attention(split(q_proj(h)), split(k_proj(h)), split(v_proj(h)), {}, {.causal = causal});
-  const Tensor y = out_proj(reshape(seen, {B, N, D}), x);
+// h [B, N, D] is what keys and values are of; `queries` are those rows of it that ask, x the same rows before the norm.
+Tensor ClipLayer::run(const Tensor& x, const Tensor& h, const Tensor& queries) const {
+  const auto split = [&](const Tensor& t) { return reshape(t, {t.dim(0), t.dim(1), heads, t.dim(2) / heads}); };
+  const Tensor seen = attention(split(q_proj(queries)), split(k_proj(h)), split(v_proj(h)), {}, {.causal = causal});
+  const Tensor y = out_proj(reshape(seen, queries.shape()), x);
   return fc2(fc1(layer_norm2(y), act), y);
+}
+
+Tensor ClipLayer::operator()(const Tensor& x) const {
+  const Tensor h = layer_norm1(x);
+  return run(x, h, h);
+}
+
+Tensor ClipLayer::first_token(const Tensor& x) const {
+  const auto first = [](const Tensor& t) { return contiguous(slice(t, 1, 0, 1)); };  // [B, 1, D]
+  const Tensor h = layer_norm1(x), y = run(first(x), h, first(h));
+  return reshape(y, {x.dim(0), x.dim(2)});
 }
 
 }  // namespace sspo

@@ -114,15 +114,15 @@ void check_scores(const Scorer& scorer, const GoldenJson& expected, double toler
 TEST_CASE("clip pixels: what transformers, torchvision and hpsv2 make of pictures of odd sizes") {
   const std::map<std::string, ClipFit> ways = {{"shorter_floor", ClipFit::shorter_floor}, {"shorter_half_even", ClipFit::shorter_half_even}, {"longer_padded", ClipFit::longer_padded}};
   CHECK(golden()["pixels"].size() == ways.size());
-  for (const auto& [way, cases] : golden()["pixels"].items())
-    for (const auto& [name, expected] : cases.items()) {
-      CAPTURE(way);
-      CAPTURE(name);
-      const io::Image one[] = {picture(name)};
-      const Tensor x = clip_pixels(one, 16, ways.at(way));
+  for (const auto& way : golden()["pixels"].items())
+    for (const auto& item : way.value().items()) {
+      CAPTURE(way.key());
+      CAPTURE(item.key());
+      const io::Image one[] = {picture(item.key())};
+      const Tensor x = clip_pixels(one, 16, ways.at(way.key()));
       CHECK(x.shape() == Shape{1, 16, 16, 3});
-      const std::vector<double> got = projections("pixels." + name, x);
-      for (std::size_t k = 0; k < got.size(); ++k) CHECK(std::abs(got[k] - expected[k].get<double>()) <= 2e-6);
+      const std::vector<double> got = projections("pixels." + item.key(), x);
+      for (std::size_t k = 0; k < got.size(); ++k) CHECK(std::abs(got[k] - item.value()[k].get<double>()) <= 2e-6);
     }
   CHECK(golden()["pixels"]["shorter_floor"]["wide"] != golden()["pixels"]["shorter_half_even"]["wide"]);  // the middles differ by a pixel
   const io::Image thin[] = {io::make_image(1, 300)};

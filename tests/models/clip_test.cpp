@@ -94,11 +94,29 @@ TEST_CASE("clip: gradients go back under OpenCLIP's names, shapes and axes, with
   NamedTensors tensors = to_clip_checkpoint(own, source);
   CHECK(tensors.size() + 1 == golden["shapes"].size());  // logit_scale is no tower's
   tensors.push_back({"input.pixel_values", g[pixels]});
-  for (const auto& [name, x] : tensors) {
-    CAPTURE(name);
-    if (name != "input.pixel_values") CHECK(x.shape() == shape_of(golden["shapes"].at(name)));
-    const std::vector<double> expected = golden_numbers(golden["gradients"].at(name)), got = projections(name, x);
+  for (const io::NamedTensor& t : tensors) {
+    CAPTURE(t.name);
+    if (t.name != "input.pixel_values") CHECK(t.tensor.shape() == shape_of(golden["shapes"].at(t.name)));
+    const std::vector<double> expected = golden_numbers(golden["gradients"].at(t.name)), got = projections(t.name, t.tensor);
     for (std::size_t k = 0; k < got.size(); ++k) CHECK(std::abs(got[k] - expected[k]) <= 1e-4 * std::max(expected.back(), 0.1));
+  }
+}
+
+TEST_CASE("clip: embed is the tower's embeds, and its gradient theirs") {
+  for (const GoldenJson& run : golden_clip().at("vision")) {
+    INFO(run.at("name").get<std::string>());
+    const TempFolder folder;
+    write_model<ClipVision>(folder.path(), run);
+    const Run<ClipVision> r = load_run<ClipVision>(folder.path(), run, DType::f64);
+    const Tensor pixels = to_nhwc(r.inputs[0].tensor), whole = r.model(pixels).embeds, alone = r.model.embed(pixels);
+    CHECK(distance(alone, whole) <= 1e-12);
+    const auto gradients = [&](const Tensor& y) { return backward(sum(y * on(normal_of("cotangent.embeds", y.shape()), y.device(), y.dtype()))); };
+    const Gradients a = gradients(alone), b = gradients(whole);
+    CHECK(distance(a[r.inputs[0].tensor], b[r.inputs[0].tensor]) <= 1e-12);
+    for (const Param& p : r.params) {
+      REQUIRE(p.gradient(a));
+      CHECK(distance(*p.gradient(a), *p.gradient(b)) <= 1e-11);
+    }
   }
 }
 

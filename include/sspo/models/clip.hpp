@@ -32,9 +32,12 @@ class ClipVision {
   };
   // pixels [B, image_size, image_size, channels], less their mean, over their deviation: eval/clip_pixels.hpp
   Output operator()(const Tensor& pixels, Site at = Site::current()) const;
+  // The embeds alone, a few percent quicker: of the last layer, only the class token.
+  Tensor embed(const Tensor& pixels, Site at = Site::current()) const;
   const ClipVisionConfig& config() const { return config_; }
 
  private:
+  Tensor tokens_of(const Tensor& pixels, Site at) const;
   ClipVisionConfig config_;
   Param class_embedding_;  // [D]
   nn::Conv2d patch_embedding_;

@@ -23,6 +23,11 @@ struct ClipLayer {
   bool causal;
   ClipLayer(const Scope& p, const ClipLayerConfig& c);
   Tensor operator()(const Tensor& x) const;  // [B, N, D]
+  // x [B, N, D] -> [B, D]: what becomes of the first token, which sees all others; theirs are not computed. Not for causal layers.
+  Tensor first_token(const Tensor& x) const;
+
+ private:
+  Tensor run(const Tensor& x, const Tensor& h, const Tensor& queries) const;
 };
 
 }  // namespace sspo

@@ -87,7 +87,7 @@ inline Plan plan_with(const Size& s, bool share_b, bool wide_scratch) {
     while (p.cols > 4 * NR && tasks() < wanted) p.cols = round_up(p.cols / 2, NR);
   } else {
     p.rows = min(s.m, 512);
-    const Index least = words > 2048 ? 12 * NR : 4 * NR;  // a deep product is cut along k instead
+    const Index least = (words > 2048 ? 12 : words > 1024 ? 2 : 4) * NR;  // a very deep product is cut along k instead
     while (p.cols > least && tasks() < wanted) p.cols -= NR;
   }
   p.rows = round_up(ceil_div(s.m, ceil_div(s.m, p.rows)), MR);
