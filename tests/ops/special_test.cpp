@@ -271,3 +271,21 @@ TEST_CASE("G5: means of losses keep f32's digits over millions of terms") {
   CHECK(numbers(mse(p, t))[0] == doctest::Approx(exact).epsilon(1e-6));
   CHECK(numbers(mean(p))[0] == doctest::Approx(double(0.1f)).epsilon(1e-6));
 }
+
+// A model that is trained and the same one frozen must compute the same: of 16 bits, what an activation takes is rounded in both.
+TEST_CASE("linear: in 16 bits a frozen product's activation has the bits of a recorded one's") {
+  const Rng rng{7};
+  for (const DType t : {DType::bf16, DType::f16})
+    for (const auto& [m, n, k] : {std::array<Index, 3>{1, 40, 24}, {3, 33, 70}, {40, 65, 130}, {130, 70, 2600}, {600, 48, 33}})
+      for (const Activation act : {Activation::relu, Activation::silu, Activation::gelu_erf, Activation::gelu_tanh, Activation::quick_gelu}) {
+        const Tensor x = cast(2.0 * normal(rng / "x", {m, k}), t), w = cast(normal(rng / "w", {n, k}) / std::sqrt(double(k)), t), b = cast(normal(rng / "b", {n}), t);
+        const Tensor residual = cast(normal(rng / "r", {m, n}), t);
+        for (const Tensor& r : {Tensor{}, residual}) {
+          const Tensor frozen = linear(x, w, b, act, r), recorded = linear(track(x, "x"), w, b, act, r);
+          CHECK(recorded.tracked());
+          CAPTURE(int(act));
+          CAPTURE(m);
+          CHECK(same_bits(frozen, recorded));
+        }
+      }
+}

@@ -78,8 +78,7 @@ inline Plan plan_with(const Size& s, bool share_b, bool wide_scratch) {
   const Index wanted = min(16, max(1, Index(work / 2e6)));
   const auto tasks = [&] { return s.batch * ceil_div(s.m, p.rows) * ceil_div(s.n, p.cols); };
   p.share_b = share_b;
-  const Index kc_private = min(words, kc_most / 2);  // wider blocks of B: longer runs in memory
-  const Index most_cols = p.share_b ? (wide_scratch ? 512 : 1024) : max(NR, round_up(block_words / max(1, kc_private), NR));
+  const Index most_cols = p.share_b ? (wide_scratch ? 512 : 1024) : max(NR, round_up(block_words / max(1, min(words, kc_most)), NR));
   p.cols = round_up(ceil_div(s.n, ceil_div(s.n, most_cols)), NR);
   if (p.share_b) {
     p.rows = 16 * MR;
@@ -96,7 +95,7 @@ inline Plan plan_with(const Size& s, bool share_b, bool wide_scratch) {
   p.slices = tiles * 3 <= wanted * 2 ? max(1, min(ceil_div(wanted, tiles), words / 512)) : 1;
   p.slice = max(P::unit, round_up(ceil_div(words, p.slices), P::unit));
   p.slices = max(1, ceil_div(words, p.slice));
-  p.kc = max(P::unit, round_up(ceil_div(p.slice, max(1, ceil_div(p.slice, p.share_b ? kc_most : kc_private))), P::unit));
+  p.kc = max(P::unit, round_up(ceil_div(p.slice, max(1, ceil_div(p.slice, kc_most))), P::unit));
   p.rows_at_once = min(p.rows, max(MR, block_words / p.kc / MR * MR));
   return p;
 }
