@@ -179,7 +179,9 @@ void Drawer::draw(const std::vector<PromptPicture>& pictures) {
   for (const PromptPicture& p : pictures)
     if (!fs::exists(o_.out + "/" + p.picture, none)) missing.push_back(&p);
   if (missing.empty()) return;
-  const auto& [device, sd, sampler] = *model_;
+  const Device& device = model_->device;
+  const StableDiffusion& sd = model_->sd;
+  const SchedulerConfig& sampler = model_->sampler;
   const SampleOptions& d = o_.draw;
   const Scheduler scheduler = make_scheduler(sampler, d.steps, {.eta = d.eta});
   const Index step = sd.vae.config().downscale();
