@@ -106,7 +106,7 @@ void plan_eval(const PlanCommand& command) {
   std::error_code none;
   std::optional<PromptSet> set;
   if (!o.prompts.empty() && fs::exists(o.prompts, none)) set = read_prompts(o.prompts);
-  std::uint64_t prompts = set ? set->prompts.size() : std::uint64_t(command.samples);
+  std::uint64_t prompts = set ? set->prompts.size() : std::uint64_t(command.samples ? command.samples : o.limit);
   if (o.limit) prompts = std::min<std::uint64_t>(prompts, std::uint64_t(o.limit));
   const std::uint64_t pictures = prompts * o.seeds.size();
   const bool draws = o.pictures.empty();
@@ -131,7 +131,7 @@ void plan_eval(const PlanCommand& command) {
     return;
   }
   const auto gib = [](std::uint64_t bytes) { return fmt::format("{:.2f} GiB", double(bytes) / double(1 << 30)); };
-  fmt::print("prompts     {}: {}\n", io::printable(o.prompts, 200), set ? fmt::format("{} ({})", set->prompts.size(), title_of(set->form)) : command.samples ? fmt::format("not there; planned for {}", command.samples) : "not there; --samples N plans for so many");
+  fmt::print("prompts     {}: {}\n", io::printable(o.prompts, 200), set ? fmt::format("{} ({})", set->prompts.size(), title_of(set->form)) : prompts ? fmt::format("not there; planned for {}", prompts) : "not there; --samples N plans for so many");
   fmt::print("pictures    {} prompts x {} seeds = {}{}\n", prompts, o.seeds.size(), pictures, draws ? fmt::format(" of {} x {}", d.width, d.height) : ", from " + io::printable(o.pictures, 200));
   if (draws) {
     fmt::print("model       {}: {}\n", io::printable(o.draw.model, 200), d.there ? sized(o.draw.model) : "no folder of that name; planned for Stable Diffusion 1.5's shapes");
@@ -144,7 +144,10 @@ void plan_eval(const PlanCommand& command) {
   }
   fmt::print("memory\n");
   if (draws) fmt::print("  drawing     {} ({} weights in {}, and a call)\n", gib(d.peak), gib(d.weights), o.draw.device.dtype);
-  fmt::print("  scoring     {} for the largest scorer's weights, {} for all at once (as their files have them)\n", gib(largest), gib(together));
+  if (std::any_of(scorers.begin(), scorers.end(), [](const io::Json& s) { return s["there"].get<bool>(); }))
+    fmt::print("  scoring     {} for the largest scorer's weights, {} for all at once (as their files have them; of those that are there)\n", gib(largest), gib(together));
+  else
+    fmt::print("  scoring     known once the scorers' weights are there\n");
   if (draws) fmt::print("disk\n  pictures    at most {}, {:.2f} MiB each; as PNG about half\n", gib(disk), double(picture_bytes) / double(1 << 20));
   fmt::print("arithmetic\n");
   if (draws) fmt::print("  drawing     {:.3f} PFLOP, {:.3f} TFLOP a picture\n", d.flops * double(pictures) * 1e-15, d.flops * 1e-12);
