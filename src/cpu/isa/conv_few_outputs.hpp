@@ -48,7 +48,7 @@ void few_outputs(const Context& ctx, const Size& s, const ConvPatches<T>& x, con
   const auto sums = s.n == 1 ? few_outputs_sums<1, pixels, T> : s.n == 2 ? few_outputs_sums<2, pixels, T> : s.n == 3 ? few_outputs_sums<3, pixels, T> : few_outputs_sums<4, pixels, T>;
   const Workspace w(ctx, std::size_t(x.channels) * sizeof(T));
   T* const zeros = w.as<T>();
-  __builtin_memset(zeros, 0, std::size_t(x.channels) * sizeof(T));
+  __builtin_memset(static_cast<void*>(zeros), 0, std::size_t(x.channels) * sizeof(T));
   parallel_for(ctx, ceil_div(s.m, at_once), [&](Index task, int) {
     const Range mine = piece(task, at_once, s.m);
     for (Index i = mine.begin; i < mine.end; i += pixels) {
