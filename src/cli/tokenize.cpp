@@ -20,8 +20,8 @@ void print_ids(const ClipTokenizer& tokenizer, std::string_view text, bool json)
 }  // namespace
 
 void tokenize(const TokenizeOptions& options) {
-  const ClipTokenizer tokenizer =
-      ClipTokenizer::open(options.tokenizer, {.flavour = options.flavour == "openai" ? ClipFlavour::openai : ClipFlavour::hf});
+  const ClipFlavour flavour = options.flavour == "openai" ? ClipFlavour::openai : options.flavour == "ftfy" ? ClipFlavour::ftfy : ClipFlavour::hf;
+  const ClipTokenizer tokenizer = ClipTokenizer::open(options.tokenizer, {.flavour = flavour});
   if (options.jsonl.empty()) return print_ids(tokenizer, options.text, options.json);
   for_each_line(io::File(options.jsonl), [&](std::string_view line, const io::Place& place) {
     const io::Json object = io::parse_json(line, place);

@@ -444,7 +444,7 @@ void add_tokenize(CLI::App& app) {
                                                   "  sspo tokenize --tokenizer stable-diffusion-v1-5/tokenizer 'a lighthouse in fog'\n"
                                                   "  sspo tokenize --tokenizer stable-diffusion-v1-5/tokenizer --jsonl captions.jsonl --json");
   verb->add_option("--tokenizer", o->tokenizer, "folder with vocab.json and merges.txt, or tokenizer.json")->required();
-  verb->add_option("--flavour", o->flavour, "text clean-up")->check(CLI::IsMember({"hf", "openai"}));
+  verb->add_option("--flavour", o->flavour, "text clean-up: hf as transformers; openai; ftfy: the same after the repairs of the Python package ftfy, as OpenCLIP and HPSv2")->check(CLI::IsMember({"hf", "openai", "ftfy"}));
   CLI::Option_group* source = verb->add_option_group("source");
   source->require_option(1);
   source->add_option("text", o->text, "the text");

@@ -78,9 +78,9 @@ const ClipScorerSpec pickscore{.name = "pickscore", .version = "v1", .shape = vi
                                .flavour = ClipFlavour::hf, .keeps_end = true, .value = as_pickscore};
 // tgxs002/HPSv2, package hpsv2 1.2: score() gives the cosine, the tables hold 100 times it.
 const ClipScorerSpec hpsv2_0{.name = "hpsv2.0", .version = "v2.0", .shape = vit_h_14, .file = "HPS_v2_compressed.pt", .not_file = "HPS_v2.1_compressed.pt", .unsaid = Activation::gelu_erf,
-                             .fit = ClipFit::longer_padded, .flavour = ClipFlavour::openai, .keeps_end = true, .value = as_percent};
+                             .fit = ClipFit::longer_padded, .flavour = ClipFlavour::ftfy, .keeps_end = true, .value = as_percent};
 const ClipScorerSpec hpsv2_1{.name = "hpsv2.1", .version = "v2.1", .shape = vit_h_14, .file = "HPS_v2.1_compressed.pt", .not_file = "HPS_v2_compressed.pt", .unsaid = Activation::gelu_erf,
-                             .fit = ClipFit::longer_padded, .flavour = ClipFlavour::openai, .keeps_end = true, .value = as_percent};
+                             .fit = ClipFit::longer_padded, .flavour = ClipFlavour::ftfy, .keeps_end = true, .value = as_percent};
 // torchmetrics' clip_score: max(100 cosine, 0), prompts cut at 77 tokens without an end. Hessel et al. 2021 have 2.5 max(cosine, 0).
 const ClipScorerSpec clipscore{.name = "clipscore", .version = "", .shape = {}, .file = "", .not_file = "", .unsaid = Activation::quick_gelu, .fit = ClipFit::shorter_floor,
                                .flavour = ClipFlavour::hf, .keeps_end = false, .value = as_torchmetrics};

@@ -39,15 +39,6 @@ Class class_of(Codepoint c) {
   return category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO ? Class::number : Class::other;
 }
 
-// Canonical composition (UAX 15).
-std::u32string nfc(const std::u32string& text) {
-  if (std::all_of(text.begin(), text.end(), [](char32_t c) { return c < 0x300; })) return text;  // nothing to do below U+0300
-  const std::u32string apart = decomposed(text);
-  std::vector<Codepoint> parts(apart.begin(), apart.end());
-  const auto n = utf8proc_normalize_utf32(parts.data(), utf8proc_ssize_t(parts.size()), utf8proc_option_t(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
-  return std::u32string(parts.begin(), parts.begin() + n);
-}
-
 std::u32string one_blank_each(const std::u32string& text) {
   std::u32string all;
   all.reserve(text.size());
@@ -145,7 +136,7 @@ std::string valid_utf8(std::string_view bytes) {
 std::string normalised_hf(std::string_view text) {
   std::string all;
   all.reserve(text.size());
-  for (const char32_t c : one_blank_each(nfc(characters(text)))) append_lower(all, Codepoint(c));
+  for (const char32_t c : one_blank_each(composed(characters(text)))) append_lower(all, Codepoint(c));
   return all;
 }
 

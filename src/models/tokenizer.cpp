@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "models/text_cleanup.hpp"
+#include "models/text_repair.hpp"
 #include "models/tokenizer_tables.hpp"
 #include "sspo/base/error.hpp"
 
@@ -75,8 +76,8 @@ std::vector<std::int32_t> ClipTokenizer::encode(std::string_view bytes) const {
   };
 
   const std::string text = clip::valid_utf8(bytes);
-  if (t.options.flavour == ClipFlavour::openai) {
-    clip::for_each_word(clip::cleaned_openai(text), clip::Folding::ignore_case, [&](std::string_view word, bool) {
+  if (t.options.flavour != ClipFlavour::hf) {
+    clip::for_each_word(clip::cleaned_openai(t.options.flavour == ClipFlavour::ftfy ? clip::text_repaired(text) : text), clip::Folding::ignore_case, [&](std::string_view word, bool) {
       if (word == clip::start_literal && t.start_literal >= 0) add_token(t.start_literal);
       else if (word == clip::end_literal && t.end_literal >= 0) add_token(t.end_literal);
       else add_word(word);

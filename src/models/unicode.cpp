@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 namespace sspo::clip {
 namespace {
@@ -63,6 +64,14 @@ std::u32string decomposed(const std::u32string& text) {
     i = end + 1;
   }
   return parts;
+}
+
+std::u32string composed(const std::u32string& text) {
+  if (std::all_of(text.begin(), text.end(), [](char32_t c) { return c < 0x300; })) return text;  // nothing to do below U+0300
+  const std::u32string apart = decomposed(text);
+  std::vector<Codepoint> parts(apart.begin(), apart.end());
+  const auto n = utf8proc_normalize_utf32(parts.data(), utf8proc_ssize_t(parts.size()), utf8proc_option_t(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  return std::u32string(parts.begin(), parts.begin() + n);
 }
 
 }  // namespace sspo::clip

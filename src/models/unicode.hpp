@@ -19,5 +19,6 @@ void append_lower(std::string& to, Codepoint c);   // as Python's lower() of tha
 
 // Canonical decomposition (UAX 15), marks in order; n log n in the length of a run of marks.
 std::u32string decomposed(const std::u32string& text);
+std::u32string composed(const std::u32string& text);  // NFC
 
 }  // namespace sspo::clip

@@ -82,7 +82,8 @@ void check_prompt(const std::string& prompt) {
   joined.insert(joined.end(), second.begin() + 1, second.end());
   require(hf.encode(left + " " + right) == joined);
   require(hf.encode("\t" + prompt + "\n") == hf.encode(prompt));
-  require(openai.encode(" " + prompt + " ").back() == openai.end());
+  static const ClipTokenizer ftfy = ClipTokenizer::parse(base(), "base", {.flavour = ClipFlavour::ftfy});
+  for (const ClipTokenizer* t : {&openai, &ftfy}) require(t->encode(" " + prompt + " ").back() == t->end());
 }
 
 }  // namespace

@@ -231,7 +231,8 @@ TEST_CASE("tokenizer: 1,632 prompts with CLIP's own vocabulary") {
   const ClipTokenizer openai = ClipTokenizer::open(data + "/clip-vocab", {.flavour = ClipFlavour::openai});
   CHECK(hf.size() == 49408);
   const std::string text = file(data + "/clip-golden/partiprompts.jsonl");
-  int rows = 0, equal = 0, openai_equal = 0, ftfy = 0;
+  const ClipTokenizer repairing = ClipTokenizer::open(data + "/clip-vocab", {.flavour = ClipFlavour::ftfy});
+  int rows = 0, equal = 0, openai_equal = 0, ftfy = 0, ftfy_equal = 0;
   for (std::size_t at = 0; at < text.size(); ++rows) {
     const std::size_t end = text.find('\n', at);
     const Json row = io::parse_json(std::string_view(text).substr(at, end - at), {.path = "partiprompts.jsonl"});
@@ -240,11 +241,13 @@ TEST_CASE("tokenizer: 1,632 prompts with CLIP's own vocabulary") {
     equal += hf.encode(prompt) == row["hf"].get<Ids>();
     openai_equal += openai.encode(prompt) == row["hf"].get<Ids>();
     ftfy += !row["ftfy"].is_null();
+    ftfy_equal += repairing.encode(prompt) == row[row["ftfy"].is_null() ? "hf" : "ftfy"].get<Ids>();
   }
   CHECK(rows == 1632);
   CHECK(equal == rows);
   CHECK(openai_equal == rows);  // without ftfy nothing in these prompts differs; with it these rows would:
   CHECK(ftfy == 12);
+  CHECK(ftfy_equal == rows);
 }
 
 TEST_CASE("BPE trainer: the bytes of the plain algorithm in golden/make_tokenizer.py") {

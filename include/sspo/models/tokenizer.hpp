@@ -18,10 +18,11 @@ struct Tables;
 }
 
 // hf:      the ids of transformers 5's CLIPTokenizer (4's fast one, too): NFC, white space to one blank, lower case.
-// openai:  the ids of OpenAI's CLIP: HTML entities undone twice, Python's lower case, no NFC. That code also repairs text
-//          with the Python package ftfy (mojibake, curly quotes, full-width letters, NFC), which this does not.
+// openai:  the ids of OpenAI's CLIP without the Python package ftfy: HTML entities undone twice, Python's lower case, no NFC.
+// ftfy:    with it, as OpenCLIP and HPSv2 have it: curly quotes, ligatures, full-width letters made plain, NFC; but for mojibake
+//          (text once decoded by the wrong table), which stays.
 // Letters and numbers are what libutf8proc's Unicode version says; the reference wheels may know a newer one.
-enum class ClipFlavour { hf, openai };
+enum class ClipFlavour { hf, openai, ftfy };
 
 struct ClipTokenizerOptions {
   ClipFlavour flavour = ClipFlavour::hf;
