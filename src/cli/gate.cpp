@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "cli/device.hpp"
 #include "cli/gate_verdict.hpp"
 #include "cli/opened_run.hpp"
 #include "cli/progress.hpp"
@@ -51,11 +52,11 @@ class Diagnosis {
     if (!verdicts_.none() && objective_.second != SecondImage::self_sampled)
       fail({.op = io::printable(c_.run.path(), 4096), .what = "there is nothing to judge: the second pictures of " + std::string(objective_.name) + " are no self-samples", .hint = "without --judge and --scorers: signs and agreement alone"}, Site{});
     const Index last = finished_ ? phases_ : std::max<Index>(pool_.size() - 1, 0);  // C[k] is kept when phase k + 1 begins
-    if (!finished_) c_.say(fmt::format("the run is not finished: {} of its {} phases are", last, phases_));
-    if (verdicts_.none()) c_.say("no --judge and no --scorers: signs and agreement alone");
     for (Index k = 1; k <= last; ++k) add_phase(k);
     if (pairs_.empty())
       fail({.op = io::printable(c_.run.path(), 4096), .what = "no phase is left to look at", .hint = finished_ ? "preference.keep_phases = true keeps the checkpoint of each" : "sspo train --resume auto"}, Site{});
+    if (!finished_) c_.say(fmt::format("the run is not finished: {} of its {} phases are", last, phases_));
+    if (verdicts_.none()) c_.say("no --judge and no --scorers: signs and agreement alone");
     draw_times();
   }
 
@@ -158,7 +159,7 @@ class Diagnosis {
   void add_signs(io::Json& json, const std::vector<std::vector<double>>& gains) const {
     std::vector<SignCount> bins(10);
     json["phases"] = io::Json::array(), json["bins"] = io::Json::array(), json["cells"] = io::Json::array();
-    const auto tenth = [&](Index b) { return io::Json{{"from", b * schedule_.size() / 10}, {"to", (b + 1) * schedule_.size() / 10}}; };
+    const auto tenth = [&](Index b) { return io::Json{{"from", (b * schedule_.size() + 9) / 10}, {"to", ((b + 1) * schedule_.size() + 9) / 10}}; };
     for (std::size_t first = 0, last = 0; first < pairs_.size(); first = last) {  // pairs lie by phase
       const Index k = pairs_[first].k;
       std::set<Index> references;
@@ -222,7 +223,7 @@ class Diagnosis {
 
 io::Json gate(const GateOptions& o) {
   if (o.draws < 2 || o.pairs < 1) fail({.op = "gate", .what = "nothing to look at", .expected = "two draws or more of a pair or more"}, Site{});
-  OpenedRun run(o.run, o.threads, o.isa, Ended::need_not_have);
+  OpenedRun run(o.run, device_of(o.device), Ended::need_not_have);
   const io::Json json = Diagnosis(o, run)();
   io::write_file(run.folder / "gate.json", json.dump(2) + "\n");
   return json;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/forward.hpp"
 #include "io/json.hpp"
 
 namespace sspo::cli {
@@ -16,8 +17,7 @@ struct GateOptions {
   Index draws = 64, pairs = 12;  // of (t, ε) for each pair; pairs a phase. It costs about (phases + 1) pairs (draws + sampling steps) forwards
   std::string prefer = {};       // the judge's style; default: the winners'
   std::uint64_t seed = 0;
-  int threads = 0;
-  std::string isa = {};
+  DeviceOptions device = {};     // the arithmetic's type is the run's
   bool json = false;
 };
 

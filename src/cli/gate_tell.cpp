@@ -25,10 +25,11 @@ void gate_and_tell(const GateOptions& o) {
   fmt::print("\n");
   for (const io::Json& a : json["agreement"])
     fmt::print("one draw agrees with the mean of {:>3}: {:.3f}  [{:.3f}, {:.3f}]\n", a["n"].get<Index>(), a["share"].get<double>(), a["low"].get<double>(), a["high"].get<double>());
+  if (json.contains("verdicts")) fmt::print("is the self-sample better than a fresh one of the policy, and does s = -1 tell it? mean_: by the mean of all draws\n");
   for (const io::Json& v : json.value("verdicts", io::Json::array())) {
     fmt::print("{}\n", io::printable(v["name"].get<std::string>(), 200));
     for (const char* name : {"better", "precision", "recall", "mean_precision", "mean_recall"})
-      if (const io::Json& r = v[name]; r["value"].is_null()) fmt::print("  {:<15}   -\n", name);
+      if (const io::Json& r = v[name]; r["value"].is_null()) fmt::print("  {:<15} {:>5}\n", name, "-");
       else fmt::print("  {:<15} {:.3f}  [{:.3f}, {:.3f}]\n", name, r["value"].get<double>(), r["low"].get<double>(), r["high"].get<double>());
   }
 }

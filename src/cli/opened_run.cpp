@@ -24,8 +24,8 @@ bool is_finished(const std::string& path, Ended ended) {
 
 }  // namespace
 
-OpenedRun::OpenedRun(const std::string& path, int threads, const std::string& isa, Ended ended)
-    : recipe(recipe_of(path)), finished(is_finished(path, ended)), device(Device::cpu({.threads = threads, .isa = isa})), data(open_train_data(recipe, say)),
+OpenedRun::OpenedRun(const std::string& path, const Device& where, Ended ended)
+    : recipe(recipe_of(path)), finished(is_finished(path, ended)), device(where), data(open_train_data(recipe, say)),
       model(make_train_model(recipe, data, device)), folder(path), watchdog(0, path),
       context{.recipe = recipe, .data = data, .model = model, .run = folder, .device = device, .watchdog = watchdog, .say = say} {}
 

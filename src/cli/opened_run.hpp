@@ -11,7 +11,7 @@ enum class Ended { must_have, need_not_have };
 struct OpenedRun {
   // Error{file}: no preference run, not finished where it must be, or what it started from is not there any more. Error{locked}: it is
   // being trained.
-  OpenedRun(const std::string& path, int threads, const std::string& isa, Ended ended = Ended::must_have);
+  OpenedRun(const std::string& path, const Device& device, Ended ended = Ended::must_have);
   OpenedRun(const OpenedRun&) = delete;  // the context refers to the rest
 
   Recipe recipe;

@@ -183,7 +183,7 @@ Html share_bars(const ShareBars& c) {
 
 Html heat_table(const HeatTable& t) {
   if (t.rows.empty() || t.columns.empty()) return {};
-  constexpr double line = 30, strongest = 0.55;  // of a colour that words can be read on
+  constexpr double line = 32, strongest = 0.55;  // of a colour that words can be read on
   std::size_t longest = 1;
   for (const std::string& r : t.rows) longest = std::max(longest, r.size());
   const double left = std::min(120.0, 14 + 6.6 * double(longest)), step = (width - right - left) / double(t.columns.size()), foot = top + line * double(t.rows.size());
@@ -197,7 +197,7 @@ Html heat_table(const HeatTable& t) {
       const double x = left + step * double(c);
       svg += fmt::format("<g><title>{}</title><rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" style=\"fill:{};fill-opacity:{:.2f}\"/>", text(cell.told).code, x + 1, y + 1, step - 2, line - 2,
                          colour(cell.share > 0.5 ? t.above : t.below), strongest * std::min(1.0, 2 * std::abs(cell.share - 0.5)));
-      svg += write(x + step / 2, y + 14, "middle", number(cell.share, 2), " class=\"label\"") + write(x + step / 2, y + 25, "middle", label(cell.n), " style=\"font-size:9px\"") + "</g>\n";
+      svg += write(x + step / 2, y + 14, "middle", number(cell.share, 2), " class=\"label\"") + write(x + step / 2, y + 26, "middle", label(cell.n), " class=\"label\" style=\"font-size:10px;opacity:.8\"") + "</g>\n";
     }
   }
   for (std::size_t c = 0; c < t.columns.size(); ++c) svg += write(left + step * (double(c) + 0.5), foot + 16, "middle", t.columns[c]);

@@ -47,7 +47,7 @@ struct HeatTable {
     double share, n;                    // not finite: an empty cell; n stands beneath the share
     std::string told;                   // where the mouse rests on it
   };
-  std::vector<Cell> cells = {};              // row by row
+  std::vector<Cell> cells = {};              // row by row, as many as rows times columns
   int below = 1, above = 3;                  // colours of shares below and above one half
 };
 Html heat_table(const HeatTable& h);

@@ -109,6 +109,7 @@ std::string reading_of(const io::Json& verdict) {
   const Share precision = share_at(verdict, "precision"), base = share_at(verdict, "better");
   const std::string by = "By " + short_name(text_at(verdict, "name", "?")) + ", ";
   if (!std::isfinite(precision.value) || !std::isfinite(base.value)) return by + "there is nothing to read: s = \u22121 was never drawn.";
+  if (base.value == 0 || base.value == 1) return by + "there is nothing to read: the self-sample is " + (base.value == 0 ? "never" : "always") + " the better one.";
   return by + (base.value < precision.low    ? "the interval of the precision lies above that share: s = \u22121 says something of the sample."
                : base.value > precision.high ? "the interval of the precision lies below that share: s = \u22121 points the wrong way."
                                              : "the interval of the precision holds that share: by this test s = \u22121 says nothing of the sample.");
