@@ -117,7 +117,7 @@ class Demo {
         return std::size_t(0);
       });
       add(run + "/gate.json", size_.score_s, [=, this] {
-        gate({.run = at(run), .judge = at("judge/model"), .draws = size_.draws, .prefer = preferred_style(), .threads = o_.threads, .isa = o_.isa});
+        gate({.run = at(run), .judge = at("judge/model"), .draws = size_.draws, .prefer = preferred_style(), .device = {.isa = o_.isa, .threads = o_.threads}});
         return std::size_t(0);
       });
     }

@@ -3,18 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <functional>
 #include <map>
 #include <set>
 
-#include "cli/finished_run.hpp"
+#include "cli/device.hpp"
+#include "cli/gate_verdict.hpp"
+#include "cli/opened_run.hpp"
 #include "cli/progress.hpp"
 #include "cli/signals.hpp"
 #include "cli/train_policy.hpp"
 #include "cli/train_samples.hpp"
 #include "sspo/eval/gate.hpp"
-#include "sspo/io/hash.hpp"
 #include "sspo/train/preference.hpp"
 
 namespace sspo::cli {
@@ -23,38 +23,51 @@ namespace {
 // A winner and its self-sample, as phase k has them.
 struct Pair {
   Index k, reference, sample;  // sample: of the data set
-  Tensor self = {};            // x_0^r [1, h, w, C]; undefined: annotated losers are no self-samples
+  Tensor self = {};            // x_0^r [1, h, w, C]; undefined: nobody judges it
   Tensor fresh = {};           // of theta = C[k], for the same prompt
 };
 
-struct Counts {
-  double n = 0, plus = 0, minus = 0;
-  void add(double gain) { ++n, plus += gain > 0, minus += gain < 0; }
-  io::Json shares() const { return n == 0 ? io::Json{{"plus", nullptr}, {"zero", nullptr}, {"minus", nullptr}} : io::Json{{"plus", plus / n}, {"zero", (n - plus - minus) / n}, {"minus", minus / n}}; }
-};
+const Objective& objective_with_a_reference(const TrainContext& c) {
+  const Objective& o = objective_named(c.recipe.text("objective"));
+  if (o.second == SecondImage::none) fail({.op = io::printable(c.run.path(), 4096), .what = "no gate: " + std::string(o.name) + " has no reference"}, Site{});
+  return o;
+}
+
+void add_shares(io::Json& row, const SignCount& s) {
+  const auto share = [&](Index part) { return s.n == 0 ? io::Json() : io::Json(double(part) / double(s.n)); };
+  row["plus"] = share(s.plus), row["zero"] = share(s.n - s.plus - s.minus), row["minus"] = share(s.minus);
+}
+
+io::Json agreement_json(std::span<const std::vector<double>> gains, const Rng& rng) {
+  io::Json json = io::Json::array();
+  for (const Agreement& a : sign_agreement(gains, rng)) json.push_back({{"n", a.n}, {"share", a.share.mean}, {"low", a.share.low}, {"high", a.share.high}});
+  return json;
+}
 
 class Diagnosis {
  public:
-  Diagnosis(const GateOptions& o, const TrainContext& c)
-      : o_(o), c_(c), objective_(objective_named(c.recipe.text("objective"))), phases_(c.recipe.integer("preference.phases")), schedule_(c.model.scheduler), states_(c),
-        winners_(latent_cache(c, false)), pool_(c.run / "pool"), how_(self_sampling_of(c)), rng_(Rng(o.seed) / "gate") {
-    if (objective_.second == SecondImage::none) fail({.op = io::printable(c.run.path(), 4096), .what = "no gate: " + std::string(objective_.name) + " has no reference"}, Site{});
-    for (Index k = 1; k <= phases_; ++k) add_phase(k);
+  Diagnosis(const GateOptions& o, const OpenedRun& run)
+      : o_(o), c_(run.context), finished_(run.finished), objective_(objective_with_a_reference(c_)), phases_(c_.recipe.integer("preference.phases")), verdicts_(o, c_), schedule_(c_.model.scheduler),
+        states_(c_), winners_(latent_cache(c_, false)), pool_(c_.run / "pool"), how_(self_sampling_of(c_)), rng_(Rng(o.seed) / "gate") {
+    if (!verdicts_.none() && objective_.second != SecondImage::self_sampled)
+      fail({.op = io::printable(c_.run.path(), 4096), .what = "there is nothing to judge: the second pictures of " + std::string(objective_.name) + " are no self-samples", .hint = "without --judge and --scorers: signs and agreement alone"}, Site{});
+    const Index last = finished_ ? phases_ : std::max<Index>(pool_.size() - 1, 0);  // C[k] is kept when phase k + 1 begins
+    for (Index k = 1; k <= last; ++k) add_phase(k);
     if (pairs_.empty())
-      fail({.op = io::printable(c.run.path(), 4096), .what = "no phase is left to look at", .hint = "preference.keep_phases = true keeps the checkpoint of each"}, Site{});
+      fail({.op = io::printable(c_.run.path(), 4096), .what = "no phase is left to look at", .hint = finished_ ? "preference.keep_phases = true keeps the checkpoint of each" : "sspo train --resume auto"}, Site{});
+    if (!finished_) c_.say(fmt::format("the run is not finished: {} of its {} phases are", last, phases_));
+    if (verdicts_.none()) c_.say("no --judge and no --scorers: signs and agreement alone");
     draw_times();
   }
 
   io::Json operator()() {
     look();
-    io::Json json = {{"run", io::printable(c_.run.path(), 4096)}, {"objective", objective_.name}, {"draws", o_.draws}, {"pairs", pairs_.size()}, {"seed", o_.seed}};
-    add_signs(json);
+    io::Json json = {{"run", io::printable(c_.run.path(), 4096)}, {"finished", finished_}, {"objective", objective_.name}, {"draws", o_.draws}, {"pairs", pairs_.size()}, {"seed", o_.seed}};
     std::vector<std::vector<double>> gains;
     for (const Pair& p : pairs_) gains.push_back(gains_of(p));
-    json["agreement"] = io::Json::array();
-    for (const Agreement& a : sign_agreement(gains, rng_ / "agreement"))
-      json["agreement"].push_back({{"n", a.n}, {"share", a.share.mean}, {"low", a.share.low}, {"high", a.share.high}});
-    if (objective_.second == SecondImage::self_sampled) add_verdict(json, gains);
+    add_signs(json, gains);
+    json["agreement"] = agreement_json(gains, rng_ / "agreement");
+    if (!verdicts_.none()) json["verdicts"] = verdicts_(seen(), gains, rng_);
     return json;
   }
 
@@ -63,22 +76,22 @@ class Diagnosis {
   void add_phase(Index k) {
     if (!there(k)) return c_.say(fmt::format("phase {}: checkpoint {} was not kept", k, k));
     const Phase phase(c_.recipe, c_.data.size(), k);
+    const Index enough = Index(pairs_.size()) + o_.pairs;
     std::map<std::uint64_t, std::pair<Index, std::size_t>> order;  // reference, row
     for (const auto& [reference, places] : phase.sampled())
       for (std::size_t row = 0; row < places.size(); ++row) order.emplace((rng_ / "pairs" / phase.prompts()[std::size_t(places[row])]).bits(), std::pair{reference, row});
     for (const auto& [key, at] : order) {
       const auto [reference, row] = at;
-      if (Index(pairs_.size()) == first_of_phase_[k] + o_.pairs) break;
+      if (Index(pairs_.size()) == enough) break;
       if (!there(reference)) continue;
       Pair p{k, reference, phase.prompts()[std::size_t(phase.sampled().at(reference)[row])]};
-      if (objective_.second == SecondImage::self_sampled) {
+      if (!verdicts_.none()) {
         auto& store = stores_[{k, reference}];
         if (!store) store = self_sample_store(c_, how_, phase, k, reference, pool_.open(reference));
         p.self = store->rows({Index(row)});
       }
       pairs_.push_back(p);
     }
-    first_of_phase_[k + 1] = Index(pairs_.size());
   }
 
   // C[K] is what the run made of itself in the end.
@@ -143,82 +156,57 @@ class Diagnosis {
     return gains;
   }
 
-  void add_signs(io::Json& json) const {
-    std::map<Index, Counts> by_phase;
-    std::map<Index, std::set<Index>> references;
-    std::vector<Counts> bins(10);
-    for (const Pair& p : pairs_) {
-      const std::vector<double> gains = gains_of(p);
-      references[p.k].insert(p.reference);
-      for (std::size_t i = 0; i < gains.size(); ++i) {
-        by_phase[p.k].add(gains[i]);
-        bins[std::size_t(std::min<Index>(9, 10 * times_.at(p.sample)[i] / schedule_.size()))].add(gains[i]);
+  void add_signs(io::Json& json, const std::vector<std::vector<double>>& gains) const {
+    std::vector<SignCount> bins(10);
+    json["phases"] = io::Json::array(), json["bins"] = io::Json::array(), json["cells"] = io::Json::array();
+    const auto tenth = [&](Index b) { return io::Json{{"from", (b * schedule_.size() + 9) / 10}, {"to", ((b + 1) * schedule_.size() + 9) / 10}}; };
+    for (std::size_t first = 0, last = 0; first < pairs_.size(); first = last) {  // pairs lie by phase
+      const Index k = pairs_[first].k;
+      std::set<Index> references;
+      std::vector<std::vector<Index>> times;
+      for (; last < pairs_.size() && pairs_[last].k == k; ++last) references.insert(pairs_[last].reference), times.push_back(times_.at(pairs_[last].sample));
+      const std::span own = std::span(gains).subspan(first, last - first);
+      SignCount all;
+      const std::vector<SignCount> tenths = signs_by_tenth(own, times, schedule_.size());
+      for (std::size_t b = 0; b < 10; ++b) {
+        all += tenths[b], bins[b] += tenths[b];
+        io::Json cell = {{"phase", k}};
+        cell.update(tenth(Index(b))), cell["n"] = tenths[b].n;
+        add_shares(cell, tenths[b]);
+        json["cells"].push_back(cell);
       }
-    }
-    json["phases"] = io::Json::array(), json["bins"] = io::Json::array();
-    for (const auto& [k, counts] : by_phase) {
-      io::Json row = {{"phase", k}, {"theta", k}, {"reference", references[k].size() == 1 ? io::Json(*references[k].begin()) : io::Json(references[k])}, {"pairs", Index(counts.n) / o_.draws}};
-      row.update(counts.shares());
+      io::Json row = {{"phase", k}, {"theta", k}, {"reference", references.size() == 1 ? io::Json(*references.begin()) : io::Json(references)}, {"pairs", own.size()}};
+      add_shares(row, all);
+      row["agreement"] = agreement_json(own, rng_ / "agreement" / k);
       json["phases"].push_back(row);
     }
-    for (Index b = 0; b < 10; ++b) {
-      io::Json row = {{"from", b * schedule_.size() / 10}, {"to", (b + 1) * schedule_.size() / 10}, {"n", Index(bins[std::size_t(b)].n)}};
-      row.update(bins[std::size_t(b)].shares());
+    for (std::size_t b = 0; b < 10; ++b) {
+      io::Json row = tenth(Index(b));
+      row["n"] = bins[b].n;
+      add_shares(row, bins[b]);
       json["bins"].push_back(row);
     }
   }
 
-  // Style probability + caption cosine, of decoded latents.
-  std::vector<double> rewards(const LoadedJudge& judge, Index style, bool fresh) const {
-    std::vector<double> all;
+  // Decoded, in 8 bits: all at once, for scorers come one after the other.
+  std::vector<SeenPair> seen() const {
+    const auto picture = [&](const Tensor& z) { return io::to_images(cast(c_.model.vae.model->decode(cast(from_model(z, c_.model.vae.config), c_.model.dtype)), DType::f32)).at(0); };
+    Progress progress("decoding the samples", Index(pairs_.size()));
+    std::vector<SeenPair> all;
     for (const Pair& p : pairs_) {
-      const Tensor x = c_.model.vae.model->decode(cast(from_model(fresh ? p.fresh : p.self, c_.model.vae.config), c_.model.dtype));
-      const Tensor seen = io::to_tensor(io::to_images(cast(x, DType::f32)), c_.device);
-      const double cosine = sum(judge.net.embed(judge.net.features(seen)) * judge.captions(std::vector<std::string>{c_.data.captions[std::size_t(p.sample)]})).item<float>();
-      all.push_back(softmax(judge.net.style(seen)).to_vector<float>()[std::size_t(style)] + cosine);
+      stop_if_interrupted();
+      all.push_back({picture(p.self), picture(p.fresh), c_.data.captions[std::size_t(p.sample)]});
+      progress.update(Index(all.size()), "");
     }
     return all;
   }
 
-  std::string preferred() const {
-    if (!o_.prefer.empty()) return o_.prefer;
-    std::set<std::string> styles;
-    for (const io::Row& row : c_.data.rows) styles.insert(std::string(row.field("style")));
-    if (styles.size() != 1 || styles.begin()->empty())
-      fail({.op = "gate", .what = "the winners are not of one style", .expected = "--prefer STYLE", .got = std::to_string(styles.size()) + " styles"}, Site{});
-    return *styles.begin();
-  }
-
-  void add_verdict(io::Json& json, const std::vector<std::vector<double>>& gains) const {
-    const LoadedJudge judge = load_judge(o_.judge, c_.device);
-    const Index style = judge.style_named(preferred());
-    const std::vector<double> self = rewards(judge, style, false), fresh = rewards(judge, style, true);
-    std::vector<double> better, told, both, ones(pairs_.size(), 1), told_mean, both_mean;  // told: share of draws with s = -1
-    for (std::size_t i = 0; i < pairs_.size(); ++i) {
-      const double n = double(gains[i].size()), minus = double(std::count_if(gains[i].begin(), gains[i].end(), [](double g) { return g < 0; })) / n;
-      double sum = 0;
-      for (const double g : gains[i]) sum += g;
-      better.push_back(self[i] > fresh[i]);
-      told.push_back(minus), both.push_back(minus * better.back());
-      told_mean.push_back(sum < 0), both_mean.push_back(told_mean.back() * better.back());
-    }
-    const auto add = [&](const char* name, const std::vector<double>& a, const std::vector<double>& b) {
-      const Ratio r = ratio(a, b, rng_ / name);
-      json[name] = {{"value", std::isnan(r.value) ? io::Json() : io::Json(r.value)}, {"low", std::isnan(r.value) ? io::Json() : io::Json(r.low)},
-                    {"high", std::isnan(r.value) ? io::Json() : io::Json(r.high)}, {"of", r.of}, {"pairs", r.n}};
-    };
-    json["prefer"] = preferred(), json["judge"] = judge.hash;
-    add("better", better, ones);
-    add("precision", both, told);
-    add("recall", both, better);
-    add("mean_precision", both_mean, told_mean);
-    add("mean_recall", both_mean, better);
-  }
-
   const GateOptions& o_;
   const TrainContext& c_;
+  bool finished_;
   const Objective& objective_;
   Index phases_;
+  GateVerdicts verdicts_;
   NoiseSchedule schedule_;
   CaptionStates states_;
   std::shared_ptr<TensorStore> winners_;
@@ -226,7 +214,6 @@ class Diagnosis {
   SelfSampling how_;
   Rng rng_;
   std::vector<Pair> pairs_;
-  std::map<Index, Index> first_of_phase_;
   std::map<std::pair<Index, Index>, std::shared_ptr<TensorStore>> stores_;          // phase, reference
   std::map<Index, std::vector<Index>> times_;                                       // of each sample's draws
   std::map<std::pair<Index, Index>, std::vector<double>> errors_;                   // checkpoint, sample
@@ -236,26 +223,10 @@ class Diagnosis {
 
 io::Json gate(const GateOptions& o) {
   if (o.draws < 2 || o.pairs < 1) fail({.op = "gate", .what = "nothing to look at", .expected = "two draws or more of a pair or more"}, Site{});
-  FinishedRun run(o.run, o.threads, o.isa);
-  const io::Json json = Diagnosis(o, run.context)();
+  OpenedRun run(o.run, device_of(o.device), Ended::need_not_have);
+  const io::Json json = Diagnosis(o, run)();
   io::write_file(run.folder / "gate.json", json.dump(2) + "\n");
   return json;
-}
-
-void gate_and_tell(const GateOptions& o) {
-  const io::Json json = gate(o);
-  if (o.json) {
-    fmt::print("{}\n", json.dump(2));
-    return;
-  }
-  for (const io::Json& p : json["phases"])
-    fmt::print("phase {}  theta C[{}]  ref C[{}]   s = +1 {:.2f}   0 {:.2f}   -1 {:.2f}   ({} pairs)\n", p["phase"].get<Index>(), p["theta"].get<Index>(), p["reference"].dump(),
-               p["plus"].get<double>(), p["zero"].get<double>(), p["minus"].get<double>(), p["pairs"].get<Index>());
-  for (const io::Json& a : json["agreement"])
-    fmt::print("one draw agrees with the mean of {:>3}: {:.3f}  [{:.3f}, {:.3f}]\n", a["n"].get<Index>(), a["share"].get<double>(), a["low"].get<double>(), a["high"].get<double>());
-  for (const char* name : {"better", "precision", "recall", "mean_precision", "mean_recall"})
-    if (json.contains(name) && !json[name]["value"].is_null())
-      fmt::print("{:<15} {:.3f}  [{:.3f}, {:.3f}]\n", name, json[name]["value"].get<double>(), json[name]["low"].get<double>(), json[name]["high"].get<double>());
 }
 
 }  // namespace sspo::cli

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <functional>
 
-#include "cli/finished_run.hpp"
+#include "cli/opened_run.hpp"
 #include "cli/signals.hpp"
 #include "cli/train_policy.hpp"
 #include "cli/train_samples.hpp"
@@ -66,7 +66,7 @@ Tensor denoised(const Tensor& x_t, const Tensor& out, std::span<const Index> t, 
 }  // namespace
 
 void pair(const PairCommand& o) {
-  FinishedRun run(o.run, o.threads, o.isa);
+  OpenedRun run(o.run, Device::cpu({.threads = o.threads, .isa = o.isa}));
   const Recipe& r = run.recipe;
   const TrainContext& context = run.context;
   TrainModel& model = run.model;

@@ -11,6 +11,7 @@
 #include "cli/eval_pictures.hpp"
 #include "cli/eval_recipe.hpp"
 #include "cli/files.hpp"
+#include "cli/named_scorers.hpp"
 #include "cli/plan.hpp"
 #include "cli/progress.hpp"
 #include "cli/signals.hpp"
@@ -26,32 +27,10 @@ namespace fs = std::filesystem;
   fail({.op = "eval", .what = std::move(what), .expected = std::move(expected), .got = std::move(got)}, Site{});
 }
 
-std::uint64_t bytes_under(const std::string& path) {
-  std::error_code error;
-  if (fs::is_regular_file(path, error)) return fs::file_size(path, error);
-  std::uint64_t bytes = 0;
-  for (fs::recursive_directory_iterator it(path, error), end; !error && it != end; it.increment(error))
-    if (it->is_regular_file(error)) bytes += it->file_size(error);
-  return bytes;
-}
-
 // Those that are asked for, with their weights: what is missing is said before anything is drawn.
 std::vector<NamedScorer> scorers_of(const ScoreOptions& o) {
   if (o.scorers.empty()) usage("nothing to score with", "--scorers NAME,NAME");
-  const ScorerOptions options{.device = device_of(o.draw.device), .dtype = dtype_of(o.draw.device)};
-  std::vector<NamedScorer> scorers;
-  std::set<std::string> known;
-  for (const std::string& name : o.scorers) {
-    if (!known.insert(name).second) usage("a scorer twice", "each once", io::printable(name));
-    const std::span<const ScorerKind> kinds = scorer_kinds();
-    const auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const ScorerKind& k) { return k.name == name; });
-    if (kind == kinds.end()) load_scorer(name, {}, options);  // says which there are
-    const std::string path = o.weights + "/" + name;
-    std::error_code none;
-    if (!fs::exists(path, none)) io::bad_file({.path = path}, "there are no weights of " + name, std::string(kind->needs), "nothing", "see docs/reproduce.md, and --weights");
-    scorers.push_back({name, bytes_under(path), [name, path, options] { return load_scorer(name, path, options); }});
-  }
-  return scorers;
+  return named_scorers(o.scorers, o.weights, {.device = device_of(o.draw.device), .dtype = dtype_of(o.draw.device)}, "eval");
 }
 
 // Those of an earlier call here, whose rows are complete: they stay beside the ones that are asked for now.

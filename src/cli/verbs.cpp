@@ -393,16 +393,19 @@ void add_eval(CLI::App& app) {
 }
 
 void add_gate(CLI::App& app) {
-  const auto [verb, o] = verb_of<GateOptions>(app, "gate", "what the gate of a finished preference run is worth", gate_and_tell,
-                                              "  sspo gate out/sspo --judge out/judge/model\n"
+  const auto [verb, o] = verb_of<GateOptions>(app, "gate", "what the gate of a preference run, finished or stopped, is worth: its signs, their agreement, and whether a judge or scorers say the same", gate_and_tell,
+                                              "  sspo gate out/sspo\n"
+                                              "  sspo gate out/sspo --scorers pickscore,hpsv2.1 --weights weights --device cuda\n"
                                               "  sspo gate out/sspo --judge out/judge/model --pairs 71 --draws 32 --json");
   verb->add_option("run", o->run, "the run's folder; gate.json is written there")->required();
-  verb->add_option("--judge", o->judge, "model folder of a run with the objective judge")->required();
+  CLI::Option* judge = verb->add_option("--judge", o->judge, "model folder of a run with the objective judge: is the self-sample better than a fresh one of the policy?");
+  CLI::Option* scorers = verb->add_option("--scorers", o->scorers, "the same by published scorers, a,b; see sspo eval scorers")->delimiter(',');
+  scorers->needs(verb->add_option("--weights", o->weights, "folder of the scorers' weights, WEIGHTS/NAME each")->needs(scorers));
   verb->add_option("--draws", o->draws, "of time and noise for each pair")->check(CLI::Range(2, 100'000));
   verb->add_option("--pairs", o->pairs, "a phase")->check(CLI::Range(1, 1'000'000));
-  verb->add_option("--prefer", o->prefer, "the style that is wanted; default: the winners'");
+  verb->add_option("--prefer", o->prefer, "the style that the judge wants; default: the winners'")->needs(judge);
   verb->add_option("--seed", o->seed, "pairs, times and noises are a function of it")->check(is_seed);
-  add_threads_and_isa(verb, o->threads, o->isa);
+  add_where(verb, o->device);
   verb->add_flag("--json", o->json, "as JSON");
 }
 

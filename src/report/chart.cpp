@@ -181,6 +181,30 @@ Html share_bars(const ShareBars& c) {
   return titled(c.title, c.note, legend, svg + "</svg>\n");
 }
 
+Html heat_table(const HeatTable& t) {
+  if (t.rows.empty() || t.columns.empty()) return {};
+  constexpr double line = 32, strongest = 0.55;  // of a colour that words can be read on
+  std::size_t longest = 1;
+  for (const std::string& r : t.rows) longest = std::max(longest, r.size());
+  const double left = std::min(120.0, 14 + 6.6 * double(longest)), step = (width - right - left) / double(t.columns.size()), foot = top + line * double(t.rows.size());
+  std::string svg = open_svg(foot + bottom, t.title);
+  for (std::size_t r = 0; r < t.rows.size(); ++r) {
+    const double y = top + line * double(r);
+    svg += write(left - 6, y + line / 2 + 4, "end", t.rows[r], " class=\"label\"") + "\n";
+    for (std::size_t c = 0; c < t.columns.size(); ++c) {
+      const HeatTable::Cell& cell = t.cells[r * t.columns.size() + c];
+      if (!std::isfinite(cell.share)) continue;
+      const double x = left + step * double(c);
+      svg += fmt::format("<g><title>{}</title><rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" style=\"fill:{};fill-opacity:{:.2f}\"/>", text(cell.told).code, x + 1, y + 1, step - 2, line - 2,
+                         colour(cell.share > 0.5 ? t.above : t.below), strongest * std::min(1.0, 2 * std::abs(cell.share - 0.5)));
+      svg += write(x + step / 2, y + 14, "middle", number(cell.share, 2), " class=\"label\"") + write(x + step / 2, y + 26, "middle", label(cell.n), " class=\"label\" style=\"font-size:10px;opacity:.8\"") + "</g>\n";
+    }
+  }
+  for (std::size_t c = 0; c < t.columns.size(); ++c) svg += write(left + step * (double(c) + 0.5), foot + 16, "middle", t.columns[c]);
+  svg += write((left + width - right) / 2, foot + 33, "middle", t.x_title);
+  return titled(t.title, t.note, {}, svg + "</svg>\n");
+}
+
 Html dot_plot(const DotPlot& c) {
   Range x;
   std::size_t longest = 1;

@@ -39,6 +39,19 @@ struct ShareBars {
 };
 Html share_bars(const ShareBars& c);
 
+// Shares in rows and columns, written into cells that are coloured by how far they lie from one half.
+struct HeatTable {
+  std::string title, x_title = {}, note = {};
+  std::vector<std::string> columns = {}, rows = {};
+  struct Cell {
+    double share, n;                    // not finite: an empty cell; n stands beneath the share
+    std::string told;                   // where the mouse rests on it
+  };
+  std::vector<Cell> cells = {};              // row by row, as many as rows times columns
+  int below = 1, above = 3;                  // colours of shares below and above one half
+};
+Html heat_table(const HeatTable& h);
+
 // Values with intervals, one a row.
 struct DotPlot {
   std::string title, note = {};

@@ -31,7 +31,8 @@ TEST_CASE("html: text is escaped, whatever takes it") {
   page.section(hostile, paragraph(hostile) + note(hostile) + heading(hostile) + preformatted(hostile) + figure(paragraph("x"), hostile) + folded(hostile, paragraph("x")) +
                             table({.head = {hostile}, .rows = {{{hostile, hostile}}}}) + picture(dot, hostile) + picture_rows({.titles = {hostile}, .rows = {{{picture(dot, "x")}, hostile}}}) +
                             line_chart({.title = hostile, .x_title = hostile, .note = hostile, .series = {{.name = hostile, .x = {1, 2}, .y = {1, 2}}, {.name = hostile, .x = {1, 2}, .y = {2, 3}}}}) +
-                            share_bars({.title = hostile, .x_title = hostile, .note = hostile, .labels = {hostile}, .parts = {{hostile, 1, {1}}}}) + dot_plot({.title = hostile, .note = hostile, .dots = {{hostile, 1, 0, 2}}}));
+                            share_bars({.title = hostile, .x_title = hostile, .note = hostile, .labels = {hostile}, .parts = {{hostile, 1, {1}}}}) + dot_plot({.title = hostile, .note = hostile, .dots = {{hostile, 1, 0, 2}}}) +
+                            heat_table({.title = hostile, .x_title = hostile, .note = hostile, .columns = {hostile}, .rows = {hostile}, .cells = {{0.5, 3, hostile}}}));
   const std::string html = page.html();
   CHECK(!holds(html, "<script"));
   CHECK(count(html, escaped) >= 25);
@@ -96,6 +97,23 @@ TEST_CASE("chart: lines have gaps where there is no number, and keep their spike
   CHECK(std::min({line.find(" 18."), line.find(" 19."), line.find(" 20."), line.find(" 18\"")}) != std::string::npos);
   CHECK(!holds(gap + thin, "nan"));
   CHECK(!holds(gap + thin, "inf"));
+}
+
+TEST_CASE("chart: cells of a heat table stand in a grid, the colour says on which side of one half, and how far") {
+  const Html h = heat_table({.title = "t", .columns = {"0", "500"}, .rows = {"phase 1", "phase 2"}, .cells = {{0.5, 12, "a"}, {1, 8, "b"}, {0, 7, "c"}, {NAN, 0, "d"}}});
+  CHECK(count(h.code, "<rect") == 3);  // none of what is not there
+  CHECK(count(h.code, "<g><title>") == 3);
+  CHECK(count(h.code, "</g>") == 3);
+  const auto cell = [&](const char* told) { return h.code.substr(h.code.find("<title>" + std::string(told)), h.code.find("</g>", h.code.find("<title>" + std::string(told))) - h.code.find("<title>" + std::string(told))); };
+  CHECK(holds(cell("a"), "fill-opacity:0.00"));
+  CHECK(holds(cell("a"), ">0.50</text>"));
+  CHECK(holds(cell("a"), ">12</text>"));
+  CHECK(holds(cell("b"), "fill:var(--c3);fill-opacity:0.55"));
+  CHECK(holds(cell("c"), "fill:var(--c1);fill-opacity:0.55"));
+  CHECK(!holds(h.code, "nan"));
+  CHECK(holds(h.code, ">phase 2</text>"));
+  CHECK(holds(h.code, ">500</text>"));
+  CHECK(heat_table({.title = "t"}).empty());
 }
 
 TEST_CASE("picture: base64 and data") {

@@ -72,6 +72,29 @@ void write_pair(const Folder& f, const fs::path& at) {
   f.picture(at / "pair/a.png");
 }
 
+// Two phases of 24 pairs; the second has no draw in the last tenth. The judge's precision holds its base rate, that of the scorer lies above.
+void write_gate(const Folder& f, const fs::path& at) {
+  const auto share = [](double value, double low, double high) { return io::Json{{"value", value}, {"low", low}, {"high", high}}; };
+  const io::Json agreement = {{{"n", 1}, {"share", 0.7}, {"low", 0.6}, {"high", 0.8}}, {{"n", 32}, {"share", 0.6125}, {"low", 0.5}, {"high", 0.7}}};
+  io::Json phases = io::Json::array(), bins = io::Json::array(), cells = io::Json::array();
+  for (int k = 1; k <= 2; ++k) {
+    phases.push_back({{"phase", k}, {"plus", 0.5}, {"zero", 0}, {"minus", 0.5}, {"agreement", agreement}});
+    for (int b = 0; b < 10; ++b) {
+      io::Json cell = {{"phase", k}, {"from", 100 * b}, {"to", 100 * b + 100}, {"n", 150 + b}, {"plus", 0.9 - 0.08 * b}, {"zero", 0}, {"minus", 0.1 + 0.08 * b}};
+      if (k == 2 && b == 9) cell.update({{"n", 0}, {"plus", nullptr}, {"zero", nullptr}, {"minus", nullptr}});
+      cells.push_back(cell);
+      if (k == 1) bins.push_back({{"from", 100 * b}, {"to", 100 * b + 100}, {"n", 300}, {"plus", 0.5}, {"zero", 0}, {"minus", 0.5}});
+    }
+  }
+  io::Json judge = {{"name", "judge:" + hostile + ":0123456789"}, {"better", share(0.49, 0.4, 0.6)}, {"precision", share(0.47, 0.42, 0.52)}, {"recall", share(0.49, 0.4, 0.6)}, {"mean_precision", share(0.5, 0.4, 0.6)}, {"mean_recall", share(0.5, 0.4, 0.6)}};
+  io::Json pick = judge, silent = judge;
+  pick["name"] = "pickscore:v1:abcdef0123", pick["precision"] = share(0.77, 0.72, 0.82);
+  silent["name"] = "clipscore:v1:abcdef0123", silent["precision"] = {{"value", nullptr}, {"low", nullptr}, {"high", nullptr}};
+  io::Json never = judge;
+  never["name"] = "imagereward:v1.0:abcdef0123", never["better"] = share(0, 0, 0);
+  f.write(at / "gate.json", io::Json{{"finished", false}, {"pairs", 48}, {"draws", 64}, {"phases", phases}, {"bins", bins}, {"cells", cells}, {"agreement", agreement}, {"verdicts", {judge, pick, silent, never}}}.dump());
+}
+
 // 25 names, near in so many of them, and 15 that are held out.
 void write_scores(const Folder& f, const std::string& name, double near) {
   std::string lines;
@@ -94,8 +117,7 @@ TEST_CASE("run report: each part that the folder holds, and none that it does no
   const Folder f("report-run");
   write_run(f, "", "sspo");
   write_pair(f, "");
-  f.write("gate.json", R"({"pairs": 44, "draws": 64, "agreement": [{"n": 1, "share": 0.7, "low": 0.6, "high": 0.8}, {"n": 32, "share": 0.6, "low": 0.5, "high": 0.7}],
-    "phases": [{"phase": 1, "plus": 0.5, "zero": 0, "minus": 0.5}], "precision": {"value": 0.47, "low": 0.42, "high": 0.52}, "recall": {"value": 0.49, "low": 0.4, "high": 0.6}, "better": {"value": 0.49, "low": 0.4, "high": 0.6}})");
+  write_gate(f, "");
   f.write("held_out.json", io::Json{{"style accuracy", 0.76}, {"retrieval", {{"R@1", 0.14}}}}.dump());
   f.picture("samples/step-10.png");
   const std::string html = run_report(f.path);
@@ -108,7 +130,17 @@ TEST_CASE("run report: each part that the folder holds, and none that it does no
   CHECK(holds(html, "1.5 s"));                           // three phases of 500 ms
   CHECK(holds(html, "Over 120 pairs: +1 in 0.250, 0 in 0.000, \u22121 in 0.750"));
   CHECK(holds(html, "its self-sample counts as a second winner"));
-  CHECK(holds(html, "says nothing of the sample"));      // 0.49 lies in [0.42, 0.52]
+  CHECK(holds(html, "By judge, the interval of the precision holds that share: by this test s = \u22121 says nothing of the sample."));  // 0.49 lies in [0.42, 0.52]
+  CHECK(holds(html, "By pickscore, the interval of the precision lies above that share"));
+  CHECK(holds(html, "By clipscore, there is nothing to read: s = \u22121 was never drawn."));
+  CHECK(holds(html, "By imagereward, there is nothing to read: the self-sample is never the better one."));
+  CHECK(holds(html, "judge:cat &lt;script&gt;"));
+  CHECK(holds(html, "pickscore:v1:abcdef0123"));
+  CHECK(holds(html, "<title>phase 2, timesteps 300 to 399: +1 0.660, 0 0.000, \u22121 0.340 of 153</title>"));
+  CHECK(!holds(html, "phase 2, timesteps 900"));         // no draw, no cell
+  CHECK(holds(html, "phase 1, timesteps 900"));
+  CHECK(holds(html, "0.613<small>[0.500, 0.700]"));
+  CHECK(holds(html, "The run was not finished"));
   CHECK(!holds(html, "beta = beta / 2"));                // kappa was given
 
   fs::remove(f.path / "pair.json"), fs::remove(f.path / "gate.json"), fs::remove(f.path / "held_out.json"), fs::remove_all(f.path / "samples");
@@ -135,6 +167,12 @@ TEST_CASE("run report: other objectives, and folders with next to nothing") {
   f.write("broken/metrics.jsonl", "{\"step\": 1, \"loss\": null}\nnonsense\n[1]\n{\"step\": 3, \"loss\": 0.5}\n");
   f.write("broken/pair.json", "{\"rows\": [{}]}");
   f.write("broken/gate.json", "[]");
+  f.write("partial/gate.json", R"({"phases": [1, {"phase": 2, "agreement": 3}], "bins": {}, "cells": [{}], "agreement": [null, {"n": 1}], "verdicts": [{}, 2]})");
+  check_clean(run_report(f.path / "partial"));
+  f.write("unjudged/gate.json", R"({"agreement": [{"n": 1, "share": 0.7, "low": 0.6, "high": 0.8}]})");
+  const std::string unjudged = run_report(f.path / "unjudged");
+  check_clean(unjudged);
+  CHECK(holds(unjudged, "Neither a judge nor a scorer was asked"));
   const RunLog log(f.path / "broken");
   CHECK(log.steps() == std::vector<double>{1, 3});
   CHECK(std::isnan(log.column("loss")[0]));
