@@ -276,7 +276,8 @@ TEST_CASE("G5: means of losses keep f32's digits over millions of terms") {
 TEST_CASE("linear: in 16 bits a frozen product's activation has the bits of a recorded one's") {
   const Rng rng{7};
   for (const DType t : {DType::bf16, DType::f16})
-    for (const auto& [m, n, k] : {std::array<Index, 3>{1, 40, 24}, {3, 33, 70}, {40, 65, 130}, {130, 70, 2600}, {600, 48, 33}})
+    for (const std::array<Index, 3>& shape : {std::array<Index, 3>{1, 40, 24}, {3, 33, 70}, {40, 65, 130}, {130, 70, 2600}, {600, 48, 33}}) {
+      const Index m = shape[0], n = shape[1], k = shape[2];
       for (const Activation act : {Activation::relu, Activation::silu, Activation::gelu_erf, Activation::gelu_tanh, Activation::quick_gelu}) {
         const Tensor x = cast(2.0 * normal(rng / "x", {m, k}), t), w = cast(normal(rng / "w", {n, k}) / std::sqrt(double(k)), t), b = cast(normal(rng / "b", {n}), t);
         const Tensor residual = cast(normal(rng / "r", {m, n}), t);
@@ -288,4 +289,5 @@ TEST_CASE("linear: in 16 bits a frozen product's activation has the bits of a re
           CHECK(same_bits(frozen, recorded));
         }
       }
+    }
 }
