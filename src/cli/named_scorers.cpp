@@ -7,7 +7,6 @@
 #include "sspo/io/file.hpp"
 
 namespace sspo::cli {
-namespace {
 
 namespace fs = std::filesystem;
 
@@ -19,8 +18,6 @@ std::uint64_t bytes_under(const std::string& path) {
     if (it->is_regular_file(error)) bytes += it->file_size(error);
   return bytes;
 }
-
-}  // namespace
 
 std::vector<NamedScorer> named_scorers(const std::vector<std::string>& names, const std::string& weights, const ScorerOptions& options, const char* op) {
   std::vector<NamedScorer> scorers;

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "cli/eval_recipe.hpp"
+#include "cli/named_scorers.hpp"
 #include "cli/plan_flops.hpp"
 #include "sspo/diffusion/scheduler.hpp"
 #include "sspo/eval/prompts.hpp"
@@ -30,15 +31,6 @@ double scorer_flops(std::string_view name) {
   if (name == "clipscore") return vit_l + tower(12, 768, 77);
   if (name == "imagereward") return tower(24, 1024, 197) + tower(12, 768, 35);
   return 0;
-}
-
-std::uint64_t size_of_path(const std::string& path) {
-  std::error_code error;
-  if (fs::is_regular_file(path, error)) return fs::file_size(path, error);
-  std::uint64_t bytes = 0;
-  for (fs::recursive_directory_iterator it(path, error), end; !error && it != end; it.increment(error))
-    if (it->is_regular_file(error)) bytes += it->file_size(error);
-  return bytes;
 }
 
 struct Drawing {
@@ -96,7 +88,7 @@ Drawing plan_drawing(const ScoreOptions& o) {
 
 std::string sized(const std::string& path) {
   std::error_code none;
-  return fs::exists(path, none) ? fmt::format("there, {:.2f} GiB", double(size_of_path(path)) / double(1 << 30)) : "not there";
+  return fs::exists(path, none) ? fmt::format("there, {:.2f} GiB", double(bytes_under(path)) / double(1 << 30)) : "not there";
 }
 
 }  // namespace
@@ -117,7 +109,7 @@ void plan_eval(const PlanCommand& command) {
   io::Json scorers = io::Json::array();
   for (const std::string& name : o.scorers) {
     const std::string path = o.weights + "/" + name;
-    const std::uint64_t bytes = size_of_path(path);
+    const std::uint64_t bytes = bytes_under(path);
     std::string needs = "no scorer of this name";
     for (const ScorerKind& k : scorer_kinds())
       if (k.name == name) needs = k.needs;
