@@ -2,19 +2,13 @@
 #include <sstream>
 
 #include "report/comparison.hpp"
+#include "report/page_text.hpp"
 #include "support.hpp"
 
 using namespace sspo;
 using namespace sspo::report;
 
 namespace {
-
-bool holds(const std::string& all, const std::string& part) { return all.find(part) != std::string::npos; }
-std::size_t count(const std::string& all, const std::string& part) {
-  std::size_t n = 0;
-  for (std::size_t at = 0; (at = all.find(part, at)) != std::string::npos; at += part.size()) ++n;
-  return n;
-}
 
 Evaluation evaluation(const std::string& name, double shift, Index seeds = 2, const std::string& scorer = "pickscore:v1:00") {
   Evaluation e{.name = name, .folder = "out/" + name, .settings = {}, .table = {}};

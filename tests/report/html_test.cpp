@@ -5,21 +5,11 @@
 
 #include "report/chart.hpp"
 #include "report/picture.hpp"
+#include "report/page_text.hpp"
 #include "support.hpp"
 
 using namespace sspo;
 using namespace sspo::report;
-
-namespace {
-
-bool holds(const std::string& all, const std::string& part) { return all.find(part) != std::string::npos; }
-std::size_t count(const std::string& all, const std::string& part) {
-  std::size_t n = 0;
-  for (std::size_t at = 0; (at = all.find(part, at)) != std::string::npos; at += part.size()) ++n;
-  return n;
-}
-
-}  // namespace
 
 TEST_CASE("html: text is escaped, whatever takes it") {
   const std::string hostile = "<script>alert('1 & 2')</script>\"";

@@ -7,6 +7,7 @@
 #include "report/pair_section.hpp"
 #include "report/run_page.hpp"
 #include "sspo/io/image.hpp"
+#include "report/page_text.hpp"
 #include "support.hpp"
 
 using namespace sspo;
@@ -17,7 +18,6 @@ namespace {
 
 const std::string hostile = "cat <script>alert('&')</script>";
 
-bool holds(const std::string& all, const std::string& part) { return all.find(part) != std::string::npos; }
 void check_clean(const std::string& html) {
   CHECK(!holds(html, "<script"));
   CHECK(!holds(html, "http"));

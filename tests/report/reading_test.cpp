@@ -5,14 +5,13 @@
 
 #include "report/pair_section.hpp"
 #include "sspo/ops/create.hpp"
+#include "report/page_text.hpp"
 #include "support.hpp"
 
 using namespace sspo;
 using namespace sspo::report;
 
 namespace {
-
-bool holds(const std::string& all, const std::string& part) { return all.find(part) != std::string::npos; }
 
 // `prompts` with two pictures each; style is normal about `mean`.
 Scored scored(Index prompts, double mean, std::uint64_t seed, const std::string& split = "train") {
