@@ -63,7 +63,7 @@ function(sspo_add_isa_kernels target)
   file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/cpu/isa/*.cpp)
   # bf16 dot products matter to the matrix engine alone; the other families take the AVX-512 build.
   set(matrix_kernels ${kernels})
-  list(FILTER matrix_kernels INCLUDE REGEX "/(gemm|conv)\\.cpp$")
+  list(FILTER matrix_kernels INCLUDE REGEX "/(gemm|conv|conv_winograd|conv_winograd_weight)\\.cpp$")
   set(tile_kernels ${kernels})  # attention with AMX
   list(FILTER tile_kernels INCLUDE REGEX "_bf16\\.cpp$")
   list(REMOVE_ITEM kernels ${tile_kernels})
@@ -73,6 +73,7 @@ function(sspo_add_isa_kernels target)
       set(sources ${matrix_kernels})
     endif()
     if(set STREQUAL amx_bf16)
+      list(FILTER sources EXCLUDE REGEX "winograd")  # tiles of the matrix unit are quicker
       list(APPEND sources ${tile_kernels})
     endif()
     if(sources)

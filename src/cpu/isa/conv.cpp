@@ -46,6 +46,10 @@ bool three_by_three(const ConvShape& s) {
   return s.kh == 3 && s.kw == 3 && s.stride_h * s.stride_w == 1 && s.dilation_h * s.dilation_w == 1 && s.groups == 1;
 }
 
+// By minimal filtering, where it pays? Not bf16 where a unit multiplies its matrices; f64 is for checks.
+template <class T>
+inline constexpr bool filtered = std::is_same_v<T, float> || (std::is_same_v<T, bf16> && !Products<bf16>::matrix_tiles);
+
 template <class T>
 void forward(const Context& ctx, const ConvArgs& a) {
   const ConvShape& s = a.shape;
@@ -67,8 +71,8 @@ void forward(const Context& ctx, const ConvArgs& a) {
     if (pointwise) {
       multiply<T, T>(ctx, size, Lines<T>{x, s.in, 1}, weight, y, f, packed);
     } else {
-      if constexpr (std::is_same_v<T, float>) {
-        const Winograd quick{s.batch, s.h, s.w, in, ho, wo, out, s.top, s.left, x};
+      if constexpr (filtered<T>) {
+        const Winograd<T> quick{s.batch, s.h, s.w, in, ho, wo, out, s.top, s.left, x};
         if (three_by_three(s) && !packed && winograd_pays(quick) && winograd(ctx, quick, weight.data, false, y.data, f)) return;
       }
       const ConvPatches<T> patches{x, s.h, s.w, s.in, in, ho, wo, forward_taps(s.kh, s.stride_h, s.top, s.dilation_h),
@@ -90,10 +94,10 @@ void data_gradient(const Context& ctx, const ConvDataGradientArgs& a) {
   const Index ho = s.out_h(), wo = s.out_w(), in = s.in / s.groups, out = s.out / s.groups;
   Finish<T> f;
   f.accumulate = a.accumulate;
-  if constexpr (std::is_same_v<T, float>) {
-    const Winograd quick{s.batch, ho, wo, s.out, s.h, s.w, s.in, 2 - s.top, 2 - s.left, static_cast<const float*>(a.gy)};
+  if constexpr (filtered<T>) {
+    const Winograd<T> quick{s.batch, ho, wo, s.out, s.h, s.w, s.in, 2 - s.top, 2 - s.left, static_cast<const T*>(a.gy)};
     if (three_by_three(s) && !a.accumulate && winograd_pays(quick) &&
-        winograd(ctx, quick, static_cast<const float*>(a.weight), true, static_cast<float*>(a.gx), f))
+        winograd(ctx, quick, static_cast<const T*>(a.weight), true, static_cast<T*>(a.gx), f))
       return;
   }
   for (Index g = 0; g < s.groups; ++g)
@@ -162,11 +166,13 @@ void weight_gradient(const Context& ctx, const ConvWeightGradientArgs& a) {
   const Index ho = s.out_h(), wo = s.out_w(), in = s.in / s.groups, out = s.out / s.groups, k = s.kh * s.kw * in;
   Finish<Out> f;
   f.accumulate = a.accumulate;
-  if constexpr (std::is_same_v<T, float>) {
-    const Winograd quick{s.batch, s.h, s.w, s.in, ho, wo, s.out, s.top, s.left, static_cast<const float*>(a.x)};
+  if constexpr (filtered<T>) {
+    const Winograd<T> quick{s.batch, s.h, s.w, s.in, ho, wo, s.out, s.top, s.left, static_cast<const T*>(a.x)};
     if (three_by_three(s) && winograd_weight_pays(quick) &&
-        winograd_weight_gradient(ctx, quick, static_cast<const float*>(a.gy), static_cast<float*>(a.gw), a.accumulate))
+        winograd_weight_gradient(ctx, quick, static_cast<const T*>(a.gy), static_cast<Out*>(a.gw), a.accumulate))
       return;
+  }
+  if constexpr (std::is_same_v<T, float>) {
     constexpr Index W = Pack<T>::size;
     const ConvTaps taps{s.kh, s.kw, s.h, s.w, ho, wo, s.batch, forward_taps(s.kh, s.stride_h, s.top, s.dilation_h), forward_taps(s.kw, s.stride_w, s.left, s.dilation_w)};
     if (in < W && out % W == 0 && outer_pays(in, out) && s.stride_w == 1 && s.groups == 1) {

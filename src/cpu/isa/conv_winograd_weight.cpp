@@ -8,76 +8,61 @@ namespace sspo::cpu::SSPO_ISA {
 namespace {
 
 using F = Pack<float>;
-constexpr Index W = F::size, MR = tile_rows;
+constexpr Index W = F::size, MR = tile_rows, chunk_bytes = 24 << 20;
 
-// z[plane][tile][out] = A dY Aᵀ,   A = [1 0; 1 1; 1 -1; 0 -1];  pixels beyond the edge are `zeros`.
-void transform_gradient(const Winograd& s, const float* gy, Range tiles, const float* zeros, const Planes& to) {
+// z[plane][tile][out] = A dY Aᵀ;  pixels beyond the edge are `zeros`.
+template <class T>
+void transform_gradient(const Winograd<T>& s, const T* gy, Range tiles, const T* zeros, const Planes& to) {
   float* z = to.data;
   for (Index t = tiles.begin; t < tiles.end; ++t, z += to.row) {
-    const Index b = t / s.across() / s.down(), y0 = t / s.across() % s.down() * 2, x0 = t % s.across() * 2;
-    const auto pixel = [&](Index y, Index x) { return y < s.out_h && x < s.out_w ? gy + ((b * s.out_h + y) * s.out_w + x) * s.out : zeros; };
-    const float *const p00 = pixel(y0, x0), *const p01 = pixel(y0, x0 + 1), *const p10 = pixel(y0 + 1, x0), *const p11 = pixel(y0 + 1, x0 + 1);
-    for (Index c = 0; c < s.out; c += W) {
-      const F a = F::load(p00 + c), b1 = F::load(p01 + c), c1 = F::load(p10 + c), d = F::load(p11 + c);
-      const F left[4] = {a, a + c1, a - c1, -c1}, right[4] = {b1, b1 + d, b1 - d, -d};
-      unroll<4>([&](auto i) __attribute__((always_inline)) {
-        float* const at = z + 4 * i * to.plane + c;
-        left[i].store(at);
-        (left[i] + right[i]).store(at + to.plane);
-        (left[i] - right[i]).store(at + 2 * to.plane);
-        (-right[i]).store(at + 3 * to.plane);
-      });
-    }
+    const Index b = t / s.across() / s.down(), y0 = t / s.across() % s.down() * 4, x0 = t % s.across() * 4;
+    const T* pixel[4][4];
+    for (Index i = 0; i < 4; ++i)
+      for (Index j = 0; j < 4; ++j) {
+        const Index y = y0 + i, x = x0 + j;
+        pixel[i][j] = y < s.out_h && x < s.out_w ? gy + ((b * s.out_h + y) * s.out_w + x) * s.out : zeros;
+      }
+    for (Index c = 0; c < s.out; c += W)
+      both_ways<4, 6>(SSPO_LINE(sums_transposed), [&](int i, int j) __attribute__((always_inline)) { return load_as<float>(pixel[i][j] + c); },
+                      [&](int i, int j, F x) __attribute__((always_inline)) { x.store(z + (6 * i + j) * to.plane + c); });
   }
 }
 
-// u[out][in] (+)= zᵀ v over some tiles, columns [cols) of u, in runs short enough to round well.
-void add_products(const Winograd& s, Index tiles, const float* z, Index z_row, const float* v, Index v_row, Range cols, float* u, bool add) {
+// u[rows][cols] = zᵀ v over some tiles, in runs short enough to round well.
+void add_products(Index tiles, const float* z, Index z_row, Index rows, const float* v, Index v_row, Index cols, float* u, Index u_row) {
   constexpr Index run = 192;
-  const Index row_tiles = ceil_div(s.out, MR);
-  for (Index t = 0; t < tiles; t += run, add = true) {
+  const Index row_tiles = ceil_div(rows, MR);
+  for (Index t = 0; t < tiles; t += run) {
     const OuterRun all{t, t, min(run, tiles - t)};
-    for (Index c = cols.begin; c < cols.end;) {
-      const Index width = cols.end - c >= 2 * W ? 2 * W : W;
+    for (Index c = 0; c < cols;) {
+      const Index width = cols - c >= 2 * W ? 2 * W : W;
       for (Index r = 0; r < row_tiles; ++r) {
-        const Index o = r * s.out / row_tiles, rows = (r + 1) * s.out / row_tiles - o;
-        const auto tile = width == W ? outer_tile_of<float, 1>(rows) : outer_tile_of<float, 2>(rows);
-        tile(&all, 1, z + o, z_row, v + c, v_row, 1, u + o * s.in + c, s.in, add);
+        const Index o = r * rows / row_tiles, height = (r + 1) * rows / row_tiles - o;
+        const auto tile = width == W ? outer_tile_of<float, 1>(height) : outer_tile_of<float, 2>(height);
+        tile(&all, 1, z + o, z_row, v + c, v_row, 1, u + o * u_row + c, u_row, t > 0);
       }
       c += width;
     }
   }
 }
 
-// gw[out][3][3][in] (+)= Gᵀ u G,   Gᵀ = [1 ½ ½ 0; 0 ½ -½ 0; 0 ½ ½ 1].
-void transform_products(const Winograd& s, Index o, const float* u, float* gw, bool accumulate) {
-  const Index plane = s.in * s.out;
-  const F half(0.5f);
-  for (Index c = 0; c < s.in; c += W) {
-    F rows[3][4];
-    unroll<4>([&](auto j) __attribute__((always_inline)) {
-      const float* const at = u + o * s.in + c + j * plane;
-      const F u1 = F::load(at + 4 * plane), u2 = F::load(at + 8 * plane), sum = (u1 + u2) * half;
-      rows[0][j] = F::load(at) + sum, rows[1][j] = (u1 - u2) * half, rows[2][j] = sum + F::load(at + 12 * plane);
-    });
-    unroll<3>([&](auto i) __attribute__((always_inline)) {
-      const F sum = (rows[i][1] + rows[i][2]) * half;
-      const F taps[3] = {rows[i][0] + sum, (rows[i][1] - rows[i][2]) * half, sum + rows[i][3]};
-      unroll<3>([&](auto j) __attribute__((always_inline)) {
-        float* const to = gw + (o * 9 + 3 * i + j) * s.in + c;
-        (accumulate ? F::load(to) + taps[j] : taps[j]).store(to);
-      });
-    });
-  }
+// gw[3][3][cols] (+)= Gᵀ u G for one channel out.
+template <class Out>
+void transform_products(const float* u, Index plane, Index cols, Out* gw, Index tap, bool add) {
+  for (Index c = 0; c < cols; c += W)
+    both_ways<6, 3>(SSPO_LINE(taps_transposed), [&](int i, int j) __attribute__((always_inline)) { return F::load(u + (6 * i + j) * plane + c); },
+                    [&](int i, int j, F x) __attribute__((always_inline)) {
+                      Out* const to = gw + (3 * i + j) * tap + c;
+                      store_as(add ? load_as<float>(to) + x : x, to);
+                    });
 }
 
-// Numbers of which 16 can be added without overflow; no NaN.
-bool moderate(const float* u, Index n) {
+// No NaN, nothing beyond `most`.
+bool moderate(const float* x, Index n, float most) {
   typename F::Mask all = F::first_lanes(W);
-  const F most(1e37f);
   for (Index i = 0; i < n; i += W) {
-    const F x = F::load(u + i);
-    all &= (x <= most) & (-x <= most);
+    const F a = F::load(x + i);
+    all &= (a <= F(most)) & (-a <= F(most));
   }
   for (int lane = 0; lane < W; ++lane)
     if (!all[lane]) return false;
@@ -86,36 +71,72 @@ bool moderate(const float* u, Index n) {
 
 }  // namespace
 
-bool winograd_weight_pays(const Winograd& s) {
-  return winograd_pays(s) && s.in * s.out >= 4096 && s.batch * s.out_h * s.out_w >= 1024;
+template <class T>
+bool winograd_weight_pays(const Winograd<T>& s) {
+  return winograd_pays(s) && s.in * s.out >= 4096 && s.batch * s.out_h * s.out_w >= 512;
 }
 
-// Tiles are taken in chunks: all of a chunk are transformed, then each task multiplies one plane, some columns.
-bool winograd_weight_gradient(const Context& ctx, const Winograd& s, const float* gy, float* gw, bool accumulate) {
-  const Index plane = s.in * s.out, chunk = min(s.tiles(), 576), at_once = 16, zeros_words = max(s.in, s.out);
-  const Index v_row = s.in + 16, z_row = s.out + 16, col_tasks = ceil_div(s.in, 128);
-  const Workspace w(ctx, std::size_t(16 * plane + zeros_words + 16 * chunk * (v_row + z_row)) * sizeof(float));
-  float *const u = w.as<float>(), *const zeros = u + 16 * plane, *const v = zeros + zeros_words, *const z = v + 16 * chunk * v_row;
-  __builtin_memset(zeros, 0, std::size_t(zeros_words) * sizeof(float));
+// Tiles are taken in chunks: all of a chunk are transformed, then each task multiplies some channels out with some channels in, plane by
+// plane, and transforms what it has. Sums of several chunks are kept aside until all are known to be finite.
+template <class T, class Out>
+bool winograd_weight_gradient(const Context& ctx, const Winograd<T>& s, const T* gy, Out* gw, bool accumulate) {
+  const Index v_row = s.in + 16, z_row = s.out + 16, zeros_words = max(s.in, s.out), at_once = 4;
+  const Index most = max(64, chunk_bytes / (planes * (v_row + z_row) * Index(sizeof(float))));
+  const Index chunk = ceil_div(s.tiles(), ceil_div(s.tiles(), most)), chunks = ceil_div(s.tiles(), chunk);
+  Index rows = min(64, s.out), cols = min(64, s.in);
+  while (rows > 16 && ceil_div(s.out, rows) * ceil_div(s.in, cols) < 8) rows /= 2;
+  const Index v_plane = plane_words(chunk * v_row), z_plane = plane_words(chunk * z_row), u_plane = plane_words(rows * cols);
+  const Index v_words = planes * v_plane, z_words = planes * z_plane, sum_words = chunks > 1 ? 9 * s.in * s.out : 0;
+  const Workspace w(ctx, std::size_t(zeros_words + v_words + z_words + sum_words + planes * u_plane * ctx.threads) * sizeof(float));
+  T* const zeros = w.as<T>();
+  float *const v = w.as<float>() + zeros_words, *const z = v + v_words, *const sums = z + z_words, *const workers = sums + sum_words;
+  __builtin_memset(w.as<char>(), 0, std::size_t(zeros_words) * sizeof(float));
+  const float bound = 1e17f / float(s.tiles());  // bound² tiles, and the sums of the transforms, are finite
+  std::atomic<bool> finite = true;
   for (Index t0 = 0; t0 < s.tiles(); t0 += chunk) {
     const Index tiles = min(chunk, s.tiles() - t0);
     parallel_for(ctx, ceil_div(tiles, at_once), [&](Index task, int) {
-      const Range mine = piece(task, at_once, tiles), in_all{t0 + mine.begin, t0 + mine.end};
-      transform_pixels(s, in_all, zeros, {v + mine.begin * v_row, v_row, chunk * v_row});
-      transform_gradient(s, gy, in_all, zeros, {z + mine.begin * z_row, z_row, chunk * z_row});
+      const Range mine = piece(task, at_once, tiles), of_all{t0 + mine.begin, t0 + mine.end};
+      const Planes to_v{v + mine.begin * v_row, v_row, v_plane}, to_z{z + mine.begin * z_row, z_row, z_plane};
+      transform_pixels(s, of_all, zeros, to_v);
+      transform_gradient(s, gy, of_all, zeros, to_z);
+      for (Index q = 0; q < planes; ++q)
+        for (Index t = 0; t < mine.size(); ++t)
+          if (!moderate(to_v.data + q * to_v.plane + t * v_row, s.in, bound) || !moderate(to_z.data + q * to_z.plane + t * z_row, s.out, bound)) finite = false;
     });
-    parallel_for(ctx, 16 * col_tasks, [&](Index task, int) {
-      const Index q = task / col_tasks;
-      add_products(s, tiles, z + q * chunk * z_row, z_row, v + q * chunk * v_row, v_row, piece(task % col_tasks, 128, s.in), u + q * plane, t0 > 0);
+    if (!finite) return false;
+    const Index col_tasks = ceil_div(s.in, cols);
+    parallel_for(ctx, ceil_div(s.out, rows) * col_tasks, [&](Index task, int worker) {
+      float* const u = workers + worker * planes * u_plane;
+      const Range outs = piece(task / col_tasks, rows, s.out), ins = piece(task % col_tasks, cols, s.in);
+      for (Index q = 0; q < planes; ++q)
+        add_products(tiles, z + q * z_plane + outs.begin, z_row, outs.size(), v + q * v_plane + ins.begin, v_row, ins.size(), u + q * u_plane, cols);
+      for (Index o = outs.begin; o < outs.end; ++o) {
+        const float* const from = u + (o - outs.begin) * cols;
+        const Index at = o * 9 * s.in + ins.begin;
+        if (chunks > 1) transform_products(from, u_plane, ins.size(), sums + at, s.in, t0 > 0);
+        else transform_products(from, u_plane, ins.size(), gw + at, s.in, accumulate);
+      }
     });
   }
-  std::atomic<bool> all = true;
-  parallel_for(ctx, 16, [&](Index q, int) {
-    if (!moderate(u + q * plane, plane)) all = false;
-  });
-  if (!all) return false;
-  parallel_for(ctx, s.out, [&](Index o, int) { transform_products(s, o, u, gw, accumulate); });
+  if (chunks > 1)
+    parallel_for(ctx, s.out, [&](Index o, int) {
+      for (Index i = o * 9 * s.in; i < (o + 1) * 9 * s.in; i += W) {
+        const F sum = F::load(sums + i);
+        store_as(accumulate ? load_as<float>(gw + i) + sum : sum, gw + i);
+      }
+    });
   return true;
 }
+
+#define SSPO_WINOGRAD_WEIGHT(T, Out)                                                                            \
+  template bool winograd_weight_gradient(const Context&, const Winograd<T>&, const T*, Out*, bool);
+template bool winograd_weight_pays(const Winograd<bf16>&);
+SSPO_WINOGRAD_WEIGHT(bf16, bf16)
+SSPO_WINOGRAD_WEIGHT(bf16, float)
+#if !SSPO_BF16_ALONE
+template bool winograd_weight_pays(const Winograd<float>&);
+SSPO_WINOGRAD_WEIGHT(float, float)
+#endif
 
 }  // namespace sspo::cpu::SSPO_ISA
