@@ -23,10 +23,10 @@ template <class T>
 WinogradPlan winograd_plan(const Winograd<T>& s) {
   WinogradPlan p;
   p.in_row = s.in + 16;
-  p.by_columns = s.tiles() <= 48 && s.in * s.out > 128 * 128;
+  p.by_columns = s.tiles() <= 64 && s.in * s.out > 128 * 128;
   if (p.by_columns) {
-    p.tiles = s.tiles(), p.cols = NR;
-    p.kc = min(s.in, 64);
+    p.tiles = s.tiles(), p.cols = min(s.out, max(NR, 32));
+    p.kc = min(s.in, 64);  // so that transformed taps, and sums, stay in L2
     return p;
   }
   // Not the fewest tasks, but those of which two and four threads get like shares. Sums of a tile know nothing of the cut.
@@ -170,12 +170,12 @@ bool winograd(const Context& ctx, const Winograd<T>& s, const T* weight, bool ba
       to.data += t * to.row;
       transform_pixels(s, Range{t, t + 1}, zeros, to);
     });
-    parallel_for(ctx, s.out / p.cols, [&](Index task, int worker) {
+    parallel_for(ctx, ceil_div(s.out, p.cols), [&](Index task, int worker) {
       float *const u = workers + worker * own_words, *const m = u + u_words;
       const Range cols = piece(task, p.cols, s.out);
       for (Index k = 0; k < s.in; k += p.kc) {
         const Range some{k, min(k + p.kc, s.in)};
-        transform_taps(s, weight, backwards, cols.begin, some, u, u_plane);
+        for (Index j = 0; j < cols.size(); j += NR) transform_taps(s, weight, backwards, cols.begin + j, some, u + j * p.kc, u_plane);
         multiply_planes(p, p.tiles, cols.size(), some, planes_at(shared), u, p.kc * NR, u_plane, m);
       }
       if (!transform_sums(s, p, {0, p.tiles}, cols, m, y, f)) finite = false;
