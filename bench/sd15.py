@@ -236,8 +236,8 @@ def measure(options, folder, row):
     for side in rivals:
         command = [sys.executable, str(HERE / "sd15.py"), "--models", folder, "--side", side, "--rows", row, "--threads", str(options.threads), "--seconds", str(options.seconds)]
         try:
-            sides[side] = run(command)
-        except SystemExit as e:  # not installed, out of memory
+            sides[side] = run(command, options.limit)
+        except SystemExit as e:  # not installed, out of memory, out of time
             print(f"{row}: {side} gave no result: {str(e).strip().splitlines()[-1]}", file=sys.stderr)
             continue
         bound = 2e-2 if dtype == "bf16" else 1e-3 if work.startswith("preference") else 1e-4
@@ -273,6 +273,7 @@ def main():
     parser.add_argument("--rows", default=",".join(ROWS))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=10, help="per side and row, after one execution; at least two")
+    parser.add_argument("--limit", type=float, default=600, help="seconds a rival may take for a row: PyTorch's bf16 without bf16 instructions takes many minutes")
     parser.add_argument("--ours", action="store_true", help="no rivals")
     parser.add_argument("--ops", action="store_true", help="also our time by op (ten executions a row)")
     parser.add_argument("--side", help=argparse.SUPPRESS)

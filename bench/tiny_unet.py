@@ -61,9 +61,12 @@ def write_model(folder):
                "encoder_hidden_states": torch.randn(BATCH, TOKENS, WIDTH)}, f"{folder}/inputs.safetensors")
 
 
-def run(command):
-    """What a program prints as one line of JSON."""
-    done = subprocess.run(command, capture_output=True, text=True, env=clean_environment())
+def run(command, limit=None):
+    """What a program prints as one line of JSON, within so many seconds."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=clean_environment(), timeout=limit)
+    except subprocess.TimeoutExpired:
+        sys.exit(f"not done in {limit:g} s")
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])

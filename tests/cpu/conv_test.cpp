@@ -241,35 +241,46 @@ TEST_CASE("conv: minimal filtering") {
   }
 }
 
-TEST_CASE("conv: minimal filtering gives NaN and infinity where direct sums do") {
+template <class T>
+void check_not_finite(ConvOf ConvKernels::*of, float bad, Isa isa) {
+  INFO("isa ", isa_name(isa), " value ", bad, " bytes ", sizeof(T));
   const ConvShape s = square(4, 18, 64, 64, 3, 1, 1);
   const Index pixels = s.batch * s.h * s.w;
+  const ConvOf& k = conv_kernels(isa).*of;
+  Arena arena({});
+  const Context ctx{2, isa, &arena};
+  auto x = numbers<T>(pixels * s.in, 1), w = numbers<T>(s.out * 9 * s.in, 2);
+  for (T& v : w) v = T(float(std::abs(value(v))) + 0.5f);  // no infinities of two signs
+  const Index at = (18 + 7) * 18 + 9;                      // a pixel of the second sample
+  x[std::size_t(at * s.in + 5)] = T(bad);
+  std::vector<T> y(std::size_t(pixels * s.out)), gx(x.size());
+  k.forward(ctx, {.shape = s, .x = x.data(), .weight = w.data(), .y = y.data()});
+  k.data_gradient(ctx, {.shape = s, .gy = x.data(), .weight = w.data(), .gx = gx.data()});
+  Index wrong = 0;
+  for (Index i = 0; i < pixels * s.out; ++i) {
+    const Index p = i / s.out, row = p / 18 - at / 18, column = p % 18 - at % 18;
+    const bool near = std::abs(row) <= 1 && std::abs(column) <= 1;
+    for (const double got : {value(y[std::size_t(i)]), value(gx[std::size_t(i)])})
+      wrong += near && bad != 3e38f ? !(std::isnan(bad) ? std::isnan(got) : got == double(bad)) : near ? std::isnan(got) : !std::isfinite(got);
+  }
+  CHECK(wrong == 0);
+  for (T& v : y) v = T(1.0f);
+  for (const bool add : {false, true}) {
+    std::vector<T> gw(w.size(), T(add ? 1.0f : NAN));
+    k.weight_gradient(ctx, {.shape = s, .x = x.data(), .gy = y.data(), .gw = gw.data(), .accumulate = add});
+    for (std::size_t i = 0; i < gw.size(); ++i) {
+      const double got = value(gw[i]);
+      wrong += i % 64 != 5 || bad == 3e38f ? !std::isfinite(got) : std::isnan(bad) ? !std::isnan(got) : got != double(bad);
+    }
+  }
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("conv: minimal filtering gives NaN and infinity where direct sums do") {
   for (const float bad : {NAN, INFINITY, 3e38f})
     for (const Isa isa : isas) {
-      INFO("isa ", isa_name(isa), " value ", bad);
-      Arena arena({});
-      const Context ctx{2, isa, &arena};
-      auto x = numbers<float>(pixels * s.in, 1);
-      auto w = numbers<float>(s.out * 9 * s.in, 2);
-      for (float& v : w) v = std::abs(v) + 0.5f;  // no infinities of two signs
-      const Index at = (18 + 7) * 18 + 9;         // a pixel of the second sample
-      x[std::size_t(at * s.in + 5)] = bad;
-      std::vector<float> y(std::size_t(pixels * s.out)), gx(x.size());
-      conv_kernels(isa).f32.forward(ctx, {.shape = s, .x = x.data(), .weight = w.data(), .y = y.data()});
-      conv_kernels(isa).f32.data_gradient(ctx, {.shape = s, .gy = x.data(), .weight = w.data(), .gx = gx.data()});
-      Index wrong = 0;
-      for (Index i = 0; i < pixels * s.out; ++i) {
-        const Index p = i / s.out, row = p / 18 - at / 18, column = p % 18 - at % 18;
-        const bool near = std::abs(row) <= 1 && std::abs(column) <= 1;
-        for (const float got : {y[std::size_t(i)], gx[std::size_t(i)]})
-          wrong += near && bad != 3e38f ? !(std::isnan(bad) ? std::isnan(got) : got == bad) : near ? std::isnan(got) : !std::isfinite(got);
-      }
-      CHECK(wrong == 0);
-      std::vector<float> gw(w.size());
-      for (float& v : y) v = 1;
-      conv_kernels(isa).f32.weight_gradient(ctx, {.shape = s, .x = x.data(), .gy = y.data(), .gw = gw.data()});
-      for (std::size_t i = 0; i < gw.size(); ++i) wrong += i % 64 != 5 || bad == 3e38f ? !std::isfinite(gw[i]) : std::isnan(bad) ? !std::isnan(gw[i]) : gw[i] != bad;
-      CHECK(wrong == 0);
+      check_not_finite<float>(&ConvKernels::f32, bad, isa);
+      check_not_finite<bf16>(&ConvKernels::bf16, bad, isa);
     }
 }
 

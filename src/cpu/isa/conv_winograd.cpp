@@ -44,7 +44,7 @@ WinogradPlan winograd_plan(const Winograd<T>& s) {
 template <class T>
 void transform_taps(const Winograd<T>& s, const T* weight, bool backwards, Index out, Range in, float* u, Index plane) {
   const auto row_of = [&](const auto* g, Index apart, float* to) __attribute__((always_inline)) {
-    both_ways<3, 6>(SSPO_LINE(taps), [&](int i, int j) __attribute__((always_inline)) { return load_as<float>(g + (3 * i + j) * apart); },
+    both_ways<3, 6>(lines::taps, [&](int i, int j) __attribute__((always_inline)) { return load_as<float>(g + (3 * i + j) * apart); },
                     [&](int p, int q, F x) __attribute__((always_inline)) { x.store(to + (6 * p + q) * plane); });
   };
   if (backwards) {  // lanes lie along the weight's rows
@@ -108,7 +108,7 @@ bool transform_sums(const Winograd<T>& s, const WinogradPlan& p, Range tiles, Ra
     const Index height = min(4, s.out_h - y0), width = min(4, s.out_w - x0), first = (b * s.out_h + y0) * s.out_w + x0;  // the tile's first row of y
     for (Index c = 0; c < cols.size(); c += W) {
       F sums[4][4];
-      both_ways<6, 4>(SSPO_LINE(sums), [&](int i, int j) __attribute__((always_inline)) { return F::load(m + (6 * i + j) * plane + c); },
+      both_ways<6, 4>(lines::sums, [&](int i, int j) __attribute__((always_inline)) { return F::load(m + (6 * i + j) * plane + c); },
                       [&](int i, int j, F x) __attribute__((always_inline)) { sums[i][j] = x, check = fma(x, F(0.0f), check); });
       for (Index i = 0; i < height; ++i)
         for (Index j = 0; j < width; ++j) {
@@ -121,9 +121,7 @@ bool transform_sums(const Winograd<T>& s, const WinogradPlan& p, Range tiles, Ra
         }
     }
   }
-  for (int lane = 0; lane < W; ++lane)
-    if (check[lane] != 0) return false;  // NaN too
-  return true;
+  return all_zero(check);
 }
 
 }  // namespace
@@ -140,7 +138,7 @@ void transform_pixels(const Winograd<T>& s, Range tiles, const T* zeros, const P
         pixel[i][j] = y >= 0 && y < s.h && x >= 0 && x < s.w ? s.x + ((b * s.h + y) * s.w + x) * s.in : zeros;
       }
     for (Index c = 0; c < s.in; c += W)
-      both_ways<6, 6>(SSPO_LINE(pixels), [&](int i, int j) __attribute__((always_inline)) { return load_as<float>(pixel[i][j] + c); },
+      both_ways<6, 6>(lines::pixels, [&](int i, int j) __attribute__((always_inline)) { return load_as<float>(pixel[i][j] + c); },
                       [&](int i, int j, F x) __attribute__((always_inline)) { x.store(v + (6 * i + j) * to.plane + c); });
   }
 }

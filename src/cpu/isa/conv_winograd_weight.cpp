@@ -23,7 +23,7 @@ void transform_gradient(const Winograd<T>& s, const T* gy, Range tiles, const T*
         pixel[i][j] = y < s.out_h && x < s.out_w ? gy + ((b * s.out_h + y) * s.out_w + x) * s.out : zeros;
       }
     for (Index c = 0; c < s.out; c += W)
-      both_ways<4, 6>(SSPO_LINE(sums_transposed), [&](int i, int j) __attribute__((always_inline)) { return load_as<float>(pixel[i][j] + c); },
+      both_ways<4, 6>(lines::sums_transposed, [&](int i, int j) __attribute__((always_inline)) { return load_as<float>(pixel[i][j] + c); },
                       [&](int i, int j, F x) __attribute__((always_inline)) { x.store(z + (6 * i + j) * to.plane + c); });
   }
 }
@@ -46,27 +46,16 @@ void add_products(Index tiles, const float* z, Index z_row, Index rows, const fl
   }
 }
 
-// gw[3][3][cols] (+)= Gᵀ u G for one channel out.
+// gw[3][3][cols] (+)= Gᵀ u G for one channel out.   `check` stays 0 as long as every sum is finite.
 template <class Out>
-void transform_products(const float* u, Index plane, Index cols, Out* gw, Index tap, bool add) {
+void transform_products(const float* u, Index plane, Index cols, Out* gw, Index tap, bool add, F& check) {
   for (Index c = 0; c < cols; c += W)
-    both_ways<6, 3>(SSPO_LINE(taps_transposed), [&](int i, int j) __attribute__((always_inline)) { return F::load(u + (6 * i + j) * plane + c); },
+    both_ways<6, 3>(lines::taps_transposed, [&](int i, int j) __attribute__((always_inline)) { return F::load(u + (6 * i + j) * plane + c); },
                     [&](int i, int j, F x) __attribute__((always_inline)) {
                       Out* const to = gw + (3 * i + j) * tap + c;
+                      check = fma(x, F(0.0f), check);
                       store_as(add ? load_as<float>(to) + x : x, to);
                     });
-}
-
-// No NaN, nothing beyond `most`.
-bool moderate(const float* x, Index n, float most) {
-  typename F::Mask all = F::first_lanes(W);
-  for (Index i = 0; i < n; i += W) {
-    const F a = F::load(x + i);
-    all &= (a <= F(most)) & (-a <= F(most));
-  }
-  for (int lane = 0; lane < W; ++lane)
-    if (!all[lane]) return false;
-  return true;
 }
 
 }  // namespace
@@ -77,49 +66,47 @@ bool winograd_weight_pays(const Winograd<T>& s) {
 }
 
 // Tiles are taken in chunks: all of a chunk are transformed, then each task multiplies some channels out with some channels in, plane by
-// plane, and transforms what it has. Sums of several chunks are kept aside until all are known to be finite.
+// plane, and transforms what it has. Sums to be added, to gw or over several chunks, are kept aside until all are known to be finite.
 template <class T, class Out>
 bool winograd_weight_gradient(const Context& ctx, const Winograd<T>& s, const T* gy, Out* gw, bool accumulate) {
   const Index v_row = s.in + 16, z_row = s.out + 16, zeros_words = max(s.in, s.out), at_once = 4;
   const Index most = max(64, chunk_bytes / (planes * (v_row + z_row) * Index(sizeof(float))));
   const Index chunk = ceil_div(s.tiles(), ceil_div(s.tiles(), most)), chunks = ceil_div(s.tiles(), chunk);
+  const bool aside = accumulate || chunks > 1;
   Index rows = min(64, s.out), cols = min(64, s.in);
   while (rows > 16 && ceil_div(s.out, rows) * ceil_div(s.in, cols) < 8) rows /= 2;
   const Index v_plane = plane_words(chunk * v_row), z_plane = plane_words(chunk * z_row), u_plane = plane_words(rows * cols);
-  const Index v_words = planes * v_plane, z_words = planes * z_plane, sum_words = chunks > 1 ? 9 * s.in * s.out : 0;
+  const Index v_words = planes * v_plane, z_words = planes * z_plane, sum_words = aside ? 9 * s.in * s.out : 0;
   const Workspace w(ctx, std::size_t(zeros_words + v_words + z_words + sum_words + planes * u_plane * ctx.threads) * sizeof(float));
   T* const zeros = w.as<T>();
   float *const v = w.as<float>() + zeros_words, *const z = v + v_words, *const sums = z + z_words, *const workers = sums + sum_words;
   __builtin_memset(w.as<char>(), 0, std::size_t(zeros_words) * sizeof(float));
-  const float bound = 1e17f / float(s.tiles());  // bound² tiles, and the sums of the transforms, are finite
   std::atomic<bool> finite = true;
   for (Index t0 = 0; t0 < s.tiles(); t0 += chunk) {
     const Index tiles = min(chunk, s.tiles() - t0);
     parallel_for(ctx, ceil_div(tiles, at_once), [&](Index task, int) {
       const Range mine = piece(task, at_once, tiles), of_all{t0 + mine.begin, t0 + mine.end};
-      const Planes to_v{v + mine.begin * v_row, v_row, v_plane}, to_z{z + mine.begin * z_row, z_row, z_plane};
-      transform_pixels(s, of_all, zeros, to_v);
-      transform_gradient(s, gy, of_all, zeros, to_z);
-      for (Index q = 0; q < planes; ++q)
-        for (Index t = 0; t < mine.size(); ++t)
-          if (!moderate(to_v.data + q * to_v.plane + t * v_row, s.in, bound) || !moderate(to_z.data + q * to_z.plane + t * z_row, s.out, bound)) finite = false;
+      transform_pixels(s, of_all, zeros, {v + mine.begin * v_row, v_row, v_plane});
+      transform_gradient(s, gy, of_all, zeros, {z + mine.begin * z_row, z_row, z_plane});
     });
-    if (!finite) return false;
     const Index col_tasks = ceil_div(s.in, cols);
     parallel_for(ctx, ceil_div(s.out, rows) * col_tasks, [&](Index task, int worker) {
       float* const u = workers + worker * planes * u_plane;
       const Range outs = piece(task / col_tasks, rows, s.out), ins = piece(task % col_tasks, cols, s.in);
       for (Index q = 0; q < planes; ++q)
         add_products(tiles, z + q * z_plane + outs.begin, z_row, outs.size(), v + q * v_plane + ins.begin, v_row, ins.size(), u + q * u_plane, cols);
+      F check = zero<float>();
       for (Index o = outs.begin; o < outs.end; ++o) {
         const float* const from = u + (o - outs.begin) * cols;
         const Index at = o * 9 * s.in + ins.begin;
-        if (chunks > 1) transform_products(from, u_plane, ins.size(), sums + at, s.in, t0 > 0);
-        else transform_products(from, u_plane, ins.size(), gw + at, s.in, accumulate);
+        if (aside) transform_products(from, u_plane, ins.size(), sums + at, s.in, t0 > 0, check);
+        else transform_products(from, u_plane, ins.size(), gw + at, s.in, false, check);
       }
+      if (!all_zero(check)) finite = false;
     });
+    if (!finite) return false;
   }
-  if (chunks > 1)
+  if (aside)
     parallel_for(ctx, s.out, [&](Index o, int) {
       for (Index i = o * 9 * s.in; i < (o + 1) * 9 * s.in; i += W) {
         const F sum = F::load(sums + i);
